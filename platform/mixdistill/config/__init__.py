@@ -11,9 +11,10 @@ from mixdistill.config.evaluate import EvaluateConfig
 from mixdistill.config.experiment import UNTOUCHED_MIX, Experiment
 from mixdistill.config.judge import JudgeConfig
 from mixdistill.config.loader import load_experiment
-from mixdistill.config.mixes import Fractions, MixingConfig
+from mixdistill.config.mixes import Fractions, MixingConfig, SweepConfig, fractions_of
 from mixdistill.config.problems import FiltersConfig, ProblemsConfig
 from mixdistill.config.report import ReportConfig
+from mixdistill.config.search import SearchConfig
 from mixdistill.config.selection import SelectionConfig
 from mixdistill.config.students import LoraSettings, RecipeConfig, StudentConfig, TrainConfig
 from mixdistill.config.teachers import FewShotTurn, TeacherConfig, TeacherSamplingConfig
@@ -35,11 +36,14 @@ __all__ = [
     "ReplayEngineConfig",
     "ReportConfig",
     "SamplingConfig",
+    "SearchConfig",
     "SelectionConfig",
     "StudentConfig",
+    "SweepConfig",
     "TeacherConfig",
     "TeacherSamplingConfig",
     "TrainConfig",
     "VllmEngineConfig",
+    "fractions_of",
     "load_experiment",
 ]

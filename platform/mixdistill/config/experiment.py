@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from mixdistill.config.base import NAME_PATTERN, OPERATIONAL, Config, nearest
 from mixdistill.config.engines import EngineConfig, VllmEngineConfig
 from mixdistill.config.evaluate import EvaluateConfig
 from mixdistill.config.judge import JudgeConfig
-from mixdistill.config.mixes import Fractions, MixingConfig
+from mixdistill.config.mixes import Fractions, MixingConfig, expand_sweeps
 from mixdistill.config.problems import ProblemsConfig
 from mixdistill.config.report import ReportConfig
+from mixdistill.config.search import SearchConfig
 from mixdistill.config.selection import SelectionConfig
 from mixdistill.config.students import RecipeConfig, StudentConfig, TrainConfig
 from mixdistill.config.teachers import TeacherConfig
@@ -36,30 +37,79 @@ class Experiment(Config):
     selection: SelectionConfig = SelectionConfig()
     mixes: dict[Name, Fractions] = Field(min_length=1)
     mixing: MixingConfig = MixingConfig()
+    search: dict[Name, SearchConfig] = Field(default_factory=dict, description="Mixes whose share is found, by name.")
     students: dict[Name, StudentConfig] = Field(min_length=1)
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig
     report: ReportConfig = ReportConfig()
 
+    @field_validator("mixes", mode="before")
+    @classmethod
+    def _sweeps_written_out(cls, mixes: Any) -> Any:
+        return expand_sweeps(mixes)
+
+    @model_validator(mode="after")
+    def _steps_are_given(self) -> Experiment:
+        if self.mixing.match == "steps":
+            for student in self.students:
+                steps = {self.recipe(student, mix).num_steps for mix in self.mixes}
+                if None in steps or len(steps) > 1:
+                    raise ValueError(
+                        f"mixing.match: steps needs the same num_steps for every mix of students.{student}, got "
+                        f"{sorted(steps, key=str)}; set num_steps"
+                    )
+        return self
+
     @model_validator(mode="after")
     def _mixes_name_teachers(self) -> Experiment:
-        for mix, fractions in self.mixes.items():
-            if mix == UNTOUCHED_MIX:
-                raise ValueError(f"mixes.{mix}: this name stands for the untouched student; choose another")
-            for teacher in fractions:
+        named = {f"mixes.{mix}": list(fractions) for mix, fractions in self.mixes.items()}
+        named |= {f"search.{mix}": search.teachers for mix, search in self.search.items()}
+        for where, teachers in named.items():
+            if where.partition(".")[2] == UNTOUCHED_MIX:
+                raise ValueError(f"{where}: this name stands for the untouched student; choose another")
+            for teacher in teachers:
                 if teacher not in self.teachers:
                     known = list(self.teachers)
                     raise ValueError(
-                        f"mixes.{mix} names the teacher {teacher!r}, which is not among the teachers "
+                        f"{where} names the teacher {teacher!r}, which is not among the teachers "
                         f"({', '.join(known)}){nearest(teacher, known)}"
                     )
         return self
 
     @model_validator(mode="after")
+    def _searches_can_be_judged(self) -> Experiment:
+        if self.search and self.mixing.joint:
+            raise ValueError(
+                "search needs mixes whose size does not depend on each other, got mixing "
+                f"problems: {self.mixing.problems}, match: {self.mixing.match}; set problems: intersection, and num_tokens "
+                "where match is tokens"
+            )
+        for mix in self.search:
+            if mix in self.mixes:
+                raise ValueError(f"search.{mix}: there is a mix of this name under mixes; rename one of them")
+            if not self.mixing.validation_share:
+                raise ValueError(
+                    f"search.{mix} is judged on validation problems, and mixing.validation_share is 0; set it to 0.1, say"
+                )
+        return self
+
+    @property
+    def all_mixes(self) -> list[str]:
+        """The names of all mixes that students are trained on, found ones last."""
+        return [*self.mixes, *self.search]
+
+    @property
+    def sources(self) -> list[str]:
+        """The teachers that some mix names, in alphabetical order: whose traces mixes are made of."""
+        named = {teacher for fractions in self.mixes.values() for teacher in fractions}
+        return sorted(named | {teacher for search in self.search.values() for teacher in search.teachers})
+
+    @model_validator(mode="after")
     def _per_mix_recipes_are_valid(self) -> Experiment:
         for mix in self.train.per_mix:
-            if mix not in self.mixes:
-                raise ValueError(f"train.per_mix names the mix {mix!r}, which is not among the mixes ({', '.join(self.mixes)})")
+            if mix not in self.all_mixes:
+                known = ", ".join(self.all_mixes)
+                raise ValueError(f"train.per_mix names the mix {mix!r}, which is not among the mixes ({known})")
             for student in self.students:
                 self.recipe(student, mix)
         return self

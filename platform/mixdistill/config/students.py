@@ -16,6 +16,8 @@ class LoraSettings(Config):
     alpha: int = Field(32, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     target_modules: str | tuple[str, ...] = "all-linear"
+    use_rslora: bool = Field(False, description="Scale by alpha / sqrt(r) (Kalajdzievski 2023, arXiv 2312.03732).")
+    use_dora: bool = Field(False, description="Learn magnitude and direction apart (Liu et al. 2024, arXiv 2402.09353).")
 
 
 class RecipeConfig(Config):
@@ -23,16 +25,33 @@ class RecipeConfig(Config):
 
     learning_rate: float = Field(1e-5, gt=0)
     num_epochs: float = Field(2.0, gt=0)
-    global_batch_size: int = Field(16, ge=1, description="Examples per optimiser step, over all workers.")
+    num_steps: int | None = Field(None, ge=1, description="Optimiser steps, whatever the number of examples; None: num_epochs.")
+    global_batch_size: int = Field(16, ge=1, description="Examples (packed: rows) per optimiser step, over all workers.")
     per_device_batch_size: Annotated[int, OPERATIONAL] = Field(1, ge=1, description="Examples per forward pass.")
-    max_seq_length: int = Field(16384, ge=16, description="Prompt plus response tokens; longer examples are dropped, counted.")
-    packing: bool = Field(False, description="Several examples per row; needs an attention that keeps them apart.")
+    max_seq_length: int = Field(16384, ge=16, description="Prompt plus response tokens of one example, and of a packed row.")
+    too_long: Literal["drop", "cut"] = Field(
+        "drop", description="Longer examples are left out, or lose the end of their response; counted either way."
+    )
+    packing: bool = Field(False, description="Several examples per row, which do not see each other.")
+    order: Literal["shuffled", "short_first", "long_first"] = Field(
+        "shuffled", description="Of the examples in each pass: a curriculum by their tokens, or none."
+    )
     lr_scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
     warmup_ratio: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     gradient_checkpointing: Annotated[bool, OPERATIONAL] = False
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = Field(
+        "auto", description="auto: flash_attention_2 on a GPU where it is installed, else sdpa."
+    )
+    liger_kernel: bool | None = Field(None, description="Fused kernels for GPUs; None: where they are installed.")
+
+    @model_validator(mode="after")
+    def _curriculum_unpacked(self) -> RecipeConfig:
+        if self.packing and self.order != "shuffled":
+            raise ValueError(f"packing fills rows with examples of any length, so order: {self.order} says nothing; drop one")
+        return self
 
 
 class StudentConfig(RecipeConfig):
@@ -40,8 +59,25 @@ class StudentConfig(RecipeConfig):
 
     model: str = Field(description="hub-id, folder, object-store URL or bundled:NAME.")
     revision: str | None = None
-    method: Literal["lora", "full"] = "full"
+    method: Literal["lora", "qlora", "full"] = Field("full", description="qlora: LoRA on a base in 4 bits; needs a GPU.")
     lora: LoraSettings = LoraSettings()
+    merge: bool = Field(False, description="Write the adapter merged into its base beside it, as an ordinary model.")
+
+    @model_validator(mode="after")
+    def _something_to_merge(self) -> StudentConfig:
+        if self.merge and self.method == "full":
+            raise ValueError("merge: true needs method: lora or qlora; full fine-tuning has no adapter")
+        return self
+
+    @property
+    def weights_folder(self) -> str:
+        """Sub-folder of the artifact with what an engine loads: vLLM takes no DoRA adapter, so that one is merged."""
+        return "merged" if self.method != "full" and self.lora.use_dora else "model"
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether an engine loads this student as an adapter of its base."""
+        return self.method != "full" and not self.lora.use_dora
 
 
 class TrainConfig(Config):
@@ -52,12 +88,24 @@ class TrainConfig(Config):
         default_factory=dict, description="Recipe fields that differ for one mix, as in the paper's own training files."
     )
     num_workers: int = Field(1, ge=1, description="Data-parallel workers per student.")
+    parallel: Literal["ddp", "fsdp", "deepspeed"] = Field(
+        "ddp", description="Every worker holds the whole model, or a share of it: FSDP2, DeepSpeed ZeRO-3."
+    )
     cpus_per_worker: Annotated[float, OPERATIONAL] = Field(1.0, gt=0)
     gpus_per_worker: Annotated[float, OPERATIONAL] = Field(0.0, ge=0)
     accelerator_type: Annotated[str | None, OPERATIONAL] = None
     max_parallel: Annotated[int | None, OPERATIONAL] = Field(None, ge=1, description="Students at once; None: as fit.")
     checkpoints_per_run: Annotated[int, OPERATIONAL] = Field(4, ge=1, description="Points to resume from, evenly spaced.")
+    validations_per_run: Annotated[int, OPERATIONAL] = Field(
+        4, ge=0, description="Times that the loss on each source's held-out traces is taken, evenly spaced, beside the start."
+    )
     max_failures: Annotated[int, OPERATIONAL] = Field(2, ge=0, description="Restarts of one run before it is failed.")
+    report_to: Annotated[tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...], OPERATIONAL] = Field(
+        ("tensorboard",), description="Where loss and learning rate can be watched; TensorBoard's files stand in the artifact."
+    )
+    memory_gib_per_worker: Annotated[float | None, OPERATIONAL] = Field(
+        None, gt=0, description="What one worker's device holds; None: what its accelerator type or this machine has."
+    )
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> TrainConfig:

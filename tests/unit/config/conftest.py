@@ -24,6 +24,7 @@ FULL: dict[str, Any] = {
     "selection": {"answer_form": "boxed"},
     "mixes": {"long": {"long": 1.0}, "mix_long": {"long": 0.2, "short": 0.8}},
     "mixing": {"seed": 0},
+    "search": {"mix_found": {"of": "long", "rest": "short", "shares": [0.1, 0.4]}},
     "students": {"tiny-0.5b": {"model": "s", "method": "lora", "lora": {"r": 8}}},
     "train": {"seeds": [0, 1], "per_mix": {"mix_long": {"global_batch_size": 80}}},
     "evaluate": {
