@@ -1,10 +1,16 @@
-"""Mixing: selected traces of several teachers -> the training examples of one student, at exact fractions.
+"""Mixing: selected traces of several teachers -> which of them are the training examples of one student.
 
-`mix` is pure and seeded: the same traces give the same examples, whatever the order they come in. Which traces are
-good enough is `selection`'s question; tokens and chat templates are `training`'s.
+`draw_mix` draws one mix by one of two protocols, `controlled` (mixes of one experiment hold the same problems) or `paper` (each
+mix by itself, as published), at exact fractions and within a budget. `validation_rows` names the traces of problems that no
+mix holds. Both are pure and seeded, whatever the order the traces come in, and see columns only: about 30 bytes a trace, so
+that a million traces are mixed in the memory of one process, at a cost that grows linearly (but for sorting).
+
+Which traces are good enough is `selection`'s question, texts and files are the stage's, tokens and chat templates `training`'s.
 """
 
-from mixdistill.mixing.mixture import Mix, mix
+from mixdistill.mixing.columns import Draw, Problems, Source
+from mixdistill.mixing.draw import draw_mix
 from mixdistill.mixing.quotas import largest_remainder
+from mixdistill.mixing.validation import held_out, validation_rows
 
-__all__ = ["Mix", "largest_remainder", "mix"]
+__all__ = ["Draw", "Problems", "Source", "draw_mix", "held_out", "largest_remainder", "validation_rows"]
