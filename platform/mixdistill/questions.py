@@ -18,7 +18,7 @@ _FRACTIONS = re.compile(r"\\[dt]frac(?![a-z])")
 _LATEX_SETTING = re.compile(r"\\(?:left|right|displaystyle|qquad|quad)(?![a-z])|\\[!,;:\s()\[\]]|\\?\$")
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"\\?[^\W\d_]+|\d+(?:\.\d+)?|[-+*/^=<>!%]")
-_SPACE_AT_SYMBOL = re.compile(r" ?([^\w ]) ?")
+_SPACE_AT_SYMBOL = re.compile(r" (?=[^\w ])|(?<=[^\w ]) ")
 
 
 def normalised_question(text: str) -> str:
@@ -30,7 +30,7 @@ def normalised_question(text: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", text.strip().translate(_TYPOGRAPHY)).casefold()
     unset = _LATEX_SETTING.sub(" ", _FRACTIONS.sub(r"\\frac", folded))
-    return _SPACE_AT_SYMBOL.sub(r"\1", _SPACE.sub(" ", unset)).strip().rstrip(".? ")
+    return _SPACE_AT_SYMBOL.sub("", _SPACE.sub(" ", unset)).strip().rstrip(".? ")
 
 
 def question_words(text: str) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mixdistill.config import SelectionConfig
+from mixdistill.questions import question_words
 from mixdistill.records import Problem, Trace
 
 Rule = Callable[[Trace, Problem], str | None]
@@ -25,5 +27,13 @@ def written_parts(trace: Trace) -> tuple[str, ...]:
     return (trace.response,) if trace.reasoning is None else (trace.reasoning, trace.response)
 
 
+def written_words(trace: Trace) -> list[str]:
+    """The `question_words` of all that the model wrote. Not to be changed: the rules that meet a trace share them."""
+    return _words_of("\n".join(written_parts(trace)))
+
+
+_words_of = lru_cache(maxsize=1)(question_words)
+
+
 RuleFactory = Callable[[RuleContext], Rule | None]
-"""Makes a fresh rule for one selection; None when the config switches it off."""
+"""Makes a rule; None when the config switches it off."""

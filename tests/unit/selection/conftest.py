@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mixdistill.config import SelectionConfig
-from mixdistill.records import Problem, Trace, content_id
-from mixdistill.selection import Selection, select
+from mixdistill.records import Problem, Trace, content_id, from_table, to_table
+from mixdistill.selection import Selector, cut, judge, kept_rows, rejected_rows, repeated_problems, settle
 
 SHARED_DATA = Path(__file__).resolve().parents[3] / "../shared/data"
 
@@ -49,18 +51,45 @@ def trace_of() -> Callable[..., Trace]:
     return make
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What became of each trace."""
+
+    kept: list[Trace]  # in the order of the problems, those of a problem in the order of their sampling
+    rejected: list[tuple[str, str]]  # (trace_id, reason), in the same order
+    counts: dict[str, int]  # reason -> rejected traces
+
+
 @pytest.fixture(scope="session")
 def select_with() -> Callable[..., Selection]:
-    """`select` on traces of the given problems, with the config's fields as keyword arguments."""
+    """Selects as the stage does, in slices of so many traces, with the config's fields as keyword arguments."""
 
     def run(
         traces: list[Trace],
         problems: list[Problem] | None = None,
         benchmark_questions: dict[str, list[str]] | None = None,
-        **config: object,
+        *,
+        slice_traces: int = 1000,
+        **fields: object,
     ) -> Selection:
-        by_id = {problem.problem_id: problem for problem in (problems or [PROBLEM])}
-        return select(traces, by_id, config=SelectionConfig(**config), benchmark_questions=benchmark_questions or {})
+        problems = problems or [PROBLEM]
+        config = SelectionConfig(**fields)
+        place = {problem.problem_id: number for number, problem in enumerate(problems)}
+        table = to_table(sorted(traces, key=lambda trace: (place[trace.problem_id], trace.sample_index)), Trace)
+        selector = Selector(config, benchmark_questions or {})
+        parts = []
+        for one in cut(table.to_batches(), place, slice_traces):
+            of_slice = to_table(problems[one.problems.start : one.problems.stop], Problem)
+            parts.append(judge(table.slice(one.traces.start, len(one.traces)), of_slice, selector))
+        passed = {trace.problem_id for part in parts for trace in from_table(kept_rows(part), Trace)}
+        repeated: set[str] = set()
+        if config.near_duplicate_jaccard is not None:
+            passing = [problem for problem in problems if problem.problem_id in passed]
+            repeated = repeated_problems(lambda: passing, config.near_duplicate_jaccard)
+        settled = [settle(part, repeated) for part in parts]
+        rejected = [(row["trace_id"], row["reason"]) for part in settled for row in rejected_rows(part).to_pylist()]
+        kept = [trace for part in settled for trace in from_table(kept_rows(part), Trace)]
+        return Selection(kept, rejected, dict(Counter(reason for _, reason in rejected)))
 
     return run
 

@@ -6,7 +6,7 @@ import pytest
 
 from mixdistill.errors import DataError
 from mixdistill.records import Problem
-from mixdistill.selection import RULES
+from mixdistill.selection import COMPARISONS, RULES
 
 
 def reasons_of(selection):
@@ -90,10 +90,10 @@ def test_of_two_duplicates_the_preferred_one_stays(select_with, trace_of):
     assert select_with(traces, keep="shortest", max_per_problem=2).kept == [traces[1]]
 
 
-def test_the_same_response_to_another_problem_or_by_another_teacher_is_no_duplicate(select_with, trace_of, problem):
+def test_the_same_response_to_another_problem_is_no_duplicate(select_with, trace_of, problem):
     other = Problem.of("What is 4 / 2?", "2", "made-up")
-    traces = [trace_of(response="2"), trace_of(response="2", problem=other), trace_of(response="2", teacher="long")]
-    assert len(select_with(traces, [problem, other]).kept) == 3
+    traces = [trace_of(response="2"), trace_of(response="2", problem=other)]
+    assert len(select_with(traces, [problem, other]).kept) == 2
 
 
 def test_a_rejected_trace_makes_no_duplicate_of_a_good_one(select_with, trace_of):
@@ -120,6 +120,6 @@ def test_contaminated_traces_stay_when_decontamination_is_off(select_with, trace
 
 
 def test_every_rule_of_the_registry_is_one_file_of_its_name():
-    for name, factory in RULES.items():
+    for name, factory in {**RULES, **COMPARISONS}.items():
         assert factory.__module__ == f"mixdistill.selection.rules.{name}"
         assert factory.__name__ == name

@@ -2,8 +2,10 @@
 
 A trace is rejected by the first rule that objects, so the order is part of what the counts mean: what the engine did,
 then what the grader said, then the form of the text, then what it would leak, then what it repeats of other traces.
-`duplicate` and `near_duplicate` remember what passed before them and therefore stand last: a trace that is rejected for
-another reason makes no duplicate of a good one.
+
+The rules of `RULES` look at one trace, and are made once for all. Those of `COMPARISONS` remember the traces of a problem
+that passed before, and are made afresh, which costs nothing, for each problem: so none holds more than one problem's
+traces. They stand last: a trace that is rejected for another reason makes no duplicate of a good one.
 """
 
 from __future__ import annotations
@@ -33,11 +35,12 @@ RULES: Mapping[str, RuleFactory] = {
     "wrong_language": wrong_language,
     "contaminated": contaminated,
     "contaminated_ngram": contaminated_ngram,
-    "duplicate": duplicate,
-    "near_duplicate": near_duplicate,
 }
 """Rule name -> factory, in the order of application.
 
 The name is also the reason, but for two rules: `engine_error` gives the engine's kind of error and `not_correct` the grader's
 reason.
 """
+
+COMPARISONS: Mapping[str, RuleFactory] = {"duplicate": duplicate, "near_duplicate": near_duplicate}
+"""Rule name -> factory of a rule for the traces of one problem, in the order of application, after all of `RULES`."""

@@ -24,7 +24,7 @@ from functools import lru_cache
 
 from mixdistill.questions import numbers_in, question_words
 from mixdistill.records import Problem, Trace
-from mixdistill.selection.rule import Rule, RuleContext, written_parts
+from mixdistill.selection.rule import Rule, RuleContext, written_words
 
 
 def contaminated_ngram(context: RuleContext) -> Rule | None:
@@ -43,7 +43,7 @@ def contaminated_ngram(context: RuleContext) -> Rule | None:
         return words in questions or index.matches(words)
 
     def rule(trace: Trace, problem: Problem) -> str | None:
-        leaks = question_leaks(problem.question) or index.matches(question_words("\n".join(written_parts(trace))))
+        leaks = question_leaks(problem.question) or index.matches(written_words(trace))
         return "contaminated_ngram" if leaks else None
 
     return rule

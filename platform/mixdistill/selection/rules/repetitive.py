@@ -55,8 +55,7 @@ def has_loop(text: str, max_repeats: int) -> bool:
     units = _UNIT.findall(text.casefold())
     last_seen: dict[tuple[str, ...], int] = {}
     compared_to: dict[int, int] = {}  # period -> where the last stretch with this period ended
-    for at in range(len(units) - _ANCHOR + 1):
-        anchor = tuple(units[at : at + _ANCHOR])
+    for at, anchor in enumerate(zip(*(units[start:] for start in range(_ANCHOR)), strict=False)):
         before = last_seen.get(anchor)
         last_seen[anchor] = at
         if before is None or compared_to.get(at - before, 0) > at:
@@ -69,8 +68,9 @@ def has_loop(text: str, max_repeats: int) -> bool:
             end += 1
         compared_to[period] = end
         num_units = end - start  # of the whole stretch, the first copy included
-        enough = STATEMENT_UNITS if _is_statement(units[before:at]) else ANY_UNITS
-        if num_units >= enough and num_units // period > max_repeats:
+        if num_units < STATEMENT_UNITS or num_units // period <= max_repeats:
+            continue  # nearly always, so that few passages have to be looked at
+        if num_units >= ANY_UNITS or _is_statement(units[before:at]):
             return True
     return False
 
