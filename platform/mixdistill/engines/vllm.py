@@ -20,6 +20,7 @@ from mixdistill.config.base import nearest
 from mixdistill.engines.base import Completion, GenerationRequest
 from mixdistill.errors import ConfigError, EngineDiedError, MissingDependencyError, StageError
 from mixdistill.models import fetch_model
+from mixdistill.prompts import prompt_token_ids
 
 
 class VllmEngine:
@@ -91,10 +92,7 @@ class VllmEngine:
 
     async def generate(self, request: GenerationRequest) -> Completion:
         """Generate one response; see `Engine`."""
-        tokenizer = self._engine.get_tokenizer()
-        token_ids = tokenizer.apply_chat_template(
-            list[Any](request.messages), add_generation_prompt=True, tokenize=True, return_dict=False
-        )
+        token_ids = prompt_token_ids(self._engine.get_tokenizer(), request.messages)
         if len(token_ids) >= self._max_model_len:
             return Completion.without_response(
                 "prompt_too_long",

@@ -9,6 +9,7 @@ with "Answer:"). Turning messages into a model's tokens is left to its chat temp
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 from mixdistill.config import FewShotTurn
 from mixdistill.prompts.styles import style_named
@@ -16,6 +17,18 @@ from mixdistill.prompts.templates import prompt_template, render_question
 
 Message = dict[str, str]
 """{"role": "user" | "assistant", "content": text}"""
+
+_TODAY: Final = "26 Jul 2024"
+"""What Llama 3.2's template takes for today where it cannot ask: it would write the day of the call into every prompt, and a
+student trained over midnight, or evaluated on another day, would see another prompt."""
+
+
+def prompt_token_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """A chat's tokens up to where the answer begins, by the tokenizer's template: the same in training and in every engine."""
+    token_ids = tokenizer.apply_chat_template(
+        list(messages), add_generation_prompt=True, tokenize=True, return_dict=False, date_string=_TODAY
+    )
+    return list(token_ids)
 
 
 def teacher_messages(question: str, *, prompt: str, style: str, few_shot: Sequence[FewShotTurn]) -> list[Message]:

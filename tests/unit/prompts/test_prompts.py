@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mixdistill.config import FewShotTurn
 from mixdistill.errors import ConfigError
-from mixdistill.prompts import PROMPTS, STYLES, prompt_template, student_messages, teacher_messages
+from mixdistill.prompts import PROMPTS, STYLES, prompt_template, prompt_token_ids, student_messages, teacher_messages
 
 SHOTS = (
     FewShotTurn(question="1 + 1?", response=r"Final Answer: \boxed{2}"),
@@ -73,3 +73,11 @@ def test_a_template_of_ones_own_needs_the_question():
 def test_an_unknown_style_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'short'"):
         teacher_messages("q", prompt="paper", style="shrt", few_shot=())
+
+
+def test_a_prompt_does_not_change_from_one_day_to_the_next():
+    class Llama32:  # its template writes `date_string`, and the day of the call where none is given
+        def apply_chat_template(self, messages, *, date_string=None, **_):
+            return [len(messages), date_string or "the day of the call"]
+
+    assert prompt_token_ids(Llama32(), [{"role": "user", "content": "q"}]) == [1, "26 Jul 2024"]
