@@ -37,6 +37,10 @@ class StageError(MixdistillError, RuntimeError):
     """A stage started and could not finish."""
 
 
+class DivergedError(StageError):
+    """A training's loss or gradient is no number any more; a checkpoint may hold the weights that gave it."""
+
+
 class EngineDiedError(StageError):
     """An engine that was at work has died; it can be started anew."""
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +15,7 @@ peft = pytest.importorskip("peft")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 from mixdistill.config import StudentConfig  # noqa: E402
-from mixdistill.errors import ConfigError, DataError, ModelError, StageError  # noqa: E402
+from mixdistill.errors import DataError, ModelError, StageError  # noqa: E402
 from mixdistill.prompts import student_messages  # noqa: E402
 from mixdistill.records import Example, content_id  # noqa: E402
 from mixdistill.training import TrainingRun  # noqa: E402
@@ -111,6 +107,38 @@ def test_the_length_limit_counts_prompt_response_and_end_of_turn(tokenizer: Any)
         prepare_examples(EXAMPLES[:1], tokenizer, recipe_of(exact - 1), PROMPT)
 
 
+def test_a_cut_example_keeps_what_fits_and_does_not_learn_to_stop_there(tokenizer: Any) -> None:
+    cut = StudentConfig(model="m", max_seq_length=200, too_long="cut")
+    rows = [EXAMPLES[0], example(1, "long " * 100)]
+    prepared = prepare_examples(rows, tokenizer, cut, PROMPT)
+    whole, shortened = prepared.kept
+    assert (prepared.num_cut, prepared.dropped) == (1, {})
+    assert tokenizer.decode(whole.labels[-1:]) == "<|im_end|>"
+    assert len(shortened.input_ids) == 200
+    text = tokenizer.decode([label for label in shortened.labels if label != IGNORED])
+    assert rows[1].response.startswith(text)
+    assert len(text) == 200 - shortened.num_prompt_tokens
+
+
+def test_an_example_at_the_limit_loses_its_end_of_turn_alone(tokenizer: Any) -> None:
+    (one,) = prepare_examples(EXAMPLES[:1], tokenizer, recipe_of(512), PROMPT).kept
+    exact = len(one.input_ids)
+    for limit, num_cut in [(exact, 0), (exact - 1, 1)]:
+        recipe = StudentConfig(model="m", max_seq_length=limit, too_long="cut")
+        prepared = prepare_examples(EXAMPLES[:1], tokenizer, recipe, PROMPT)
+        assert prepared.num_cut == num_cut
+        assert prepared.kept[0].input_ids == one.input_ids[:limit]
+
+
+def test_a_prompt_that_leaves_no_room_is_dropped_and_not_cut(tokenizer: Any) -> None:
+    (one,) = prepare_examples(EXAMPLES[:1], tokenizer, recipe_of(512), PROMPT).kept
+    full = StudentConfig(model="m", max_seq_length=one.num_prompt_tokens, too_long="cut")
+    with pytest.raises(DataError, match="too_long"):
+        prepare_examples(EXAMPLES[:1], tokenizer, full, PROMPT)
+    one_more = StudentConfig(model="m", max_seq_length=one.num_prompt_tokens + 1, too_long="cut")
+    assert prepare_examples(EXAMPLES[:1], tokenizer, one_more, PROMPT).num_cut == 1
+
+
 def test_a_tokenizer_without_a_chat_template_is_refused(tokenizer: Any) -> None:
     class NoTemplate:
         chat_template = None
@@ -149,6 +177,16 @@ def test_token_counts_cover_all_steps(trained: Any, tokenizer: Any) -> None:
     kept = prepare_examples(EXAMPLES, tokenizer, run.recipe, PROMPT).kept
     assert result.num_input_tokens == 8 * sum(len(one.input_ids) for one in kept)
     assert result.num_target_tokens == 8 * sum(len(one.input_ids) - one.num_prompt_tokens for one in kept)
+
+
+def test_what_was_cut_and_padded_is_counted(base_model: Path, tmp_path: Path) -> None:
+    rows = [*EXAMPLES[:7], example(1, "long " * 100)]
+    one_each = {"per_device_batch_size": 1, "max_seq_length": 200, "too_long": "cut", "num_steps": 3}
+    result = train(make_run(base_model, tmp_path, **one_each), rows)
+    assert (result.num_examples, result.num_rows, result.num_cut, result.num_steps) == (8, 8, 1, 3)
+    assert result.padding_share == 0.0
+    in_fours = train(make_run(base_model, tmp_path / "4", **one_each | {"per_device_batch_size": 4}), rows)
+    assert 0.0 < in_fours.padding_share < 0.5
 
 
 def test_the_first_loss_is_the_mean_over_the_target_tokens_of_that_batch(
@@ -268,66 +306,6 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(base_model: P
     assert not (tmp_path / "out" / "student").exists()
 
 
-def test_packing_without_flash_attention_is_refused(base_model: Path, tmp_path: Path) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU and may have FlashAttention")
-    with pytest.raises(ConfigError, match="FlashAttention"):
-        train(make_run(base_model, tmp_path, packing=True), EXAMPLES)
-
-
 def test_a_process_group_of_another_size_is_refused(base_model: Path, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="expected 2 workers, got a process group of 1"):
         train(make_run(base_model, tmp_path, num_workers=2), EXAMPLES)
-
-
-_WORKER = """
-import json, sys
-from pathlib import Path
-import torch.distributed
-from mixdistill.config import StudentConfig
-from mixdistill.records import Example
-from mixdistill.training import TrainingRun
-from mixdistill.training.sft import train
-
-run, examples = json.loads(sys.argv[1])
-run["recipe"] = StudentConfig.model_validate(run["recipe"])
-result = train(TrainingRun(**run), [Example(**row) for row in examples])
-print("STUDENT", result.student_dir)
-torch.distributed.destroy_process_group()  # as Ray Train does; else gloo's threads may abort the interpreter's end
-"""
-
-
-@pytest.mark.slow
-def test_two_workers_learn_the_same_as_one(base_model: Path, tmp_path: Path) -> None:
-    import dataclasses
-
-    alone = train(make_run(base_model, tmp_path / "alone", dtype="float32", per_device_batch_size=1), EXAMPLES)
-    run = make_run(base_model, tmp_path / "pair", dtype="float32", per_device_batch_size=1, num_workers=2)
-    payload = dataclasses.asdict(run) | {"recipe": run.recipe.model_dump(mode="json")}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", _WORKER, json.dumps([payload, [dataclasses.asdict(row) for row in EXAMPLES]])],
-            env={
-                **os.environ,
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": "2",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                "OMP_NUM_THREADS": "1",
-            },
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    printed = [worker.communicate(timeout=300)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0]
-    assert "STUDENT None" in printed[1]
-    assert alone.student_dir is not None
-    first, second = tensors(alone.student_dir), tensors(tmp_path / "pair" / "student")
-    for name, tensor in first.items():
-        torch.testing.assert_close(tensor, second[name], atol=2e-4, rtol=1e-3)

@@ -16,6 +16,7 @@ CHILDREN = {
     "ModelError": LookupError,
     "StoreError": OSError,
     "StageError": RuntimeError,
+    "DivergedError": RuntimeError,
     "EngineDiedError": RuntimeError,
     "MissingDependencyError": ImportError,
 }

@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from mixdistill.config import RecipeConfig
 from mixdistill.errors import ConfigError, DataError
@@ -29,7 +30,7 @@ class StepPlan:
 
 
 def plan_steps(num_rows: int, recipe: RecipeConfig, num_workers: int) -> StepPlan:
-    """Lay out the steps of `recipe.num_epochs` passes over `num_rows` rows.
+    """Lay out the steps of `recipe.num_epochs` passes over `num_rows` rows, or `recipe.num_steps` steps where that is set.
 
     The last step is filled up from the next pass, so that no batch is smaller and no worker waits for rows: the run
     exceeds `num_epochs` by less than one batch. (transformers.Trainer ends each epoch with a smaller batch instead.)
@@ -47,7 +48,7 @@ def plan_steps(num_rows: int, recipe: RecipeConfig, num_workers: int) -> StepPla
             f"{recipe.per_device_batch_size} x num_workers {num_workers} = {per_pass}; set global_batch_size to "
             f"{math.ceil(recipe.global_batch_size / per_pass) * per_pass}, or change one of the other two"
         )
-    num_steps = max(1, math.ceil(num_rows * recipe.num_epochs / recipe.global_batch_size))
+    num_steps = recipe.num_steps or max(1, math.ceil(num_rows * recipe.num_epochs / recipe.global_batch_size))
     return StepPlan(
         num_rows=num_rows,
         num_steps=num_steps,
@@ -59,18 +60,23 @@ def plan_steps(num_rows: int, recipe: RecipeConfig, num_workers: int) -> StepPla
     )
 
 
-def batch_order(plan: StepPlan, lengths: Sequence[int], seed: int) -> list[int]:
+Order = Literal["shuffled", "short_first", "long_first"]
+
+
+def batch_order(plan: StepPlan, lengths: Sequence[int], seed: int, order: Order = "shuffled") -> list[int]:
     """Row numbers of all steps in order, `global_batch_size` per step.
 
-    Each pass over the rows is a plain shuffle. Inside one batch, which is one sum of gradients, rows stand by falling
-    length: forward passes then pad little, and a batch that does not fit into memory fails early. Sorting across
-    batches instead (transformers' group_by_length) would give a mixture of long and short reasoning all-long and
-    all-short steps.
+    Each pass over the rows is a shuffle; a curriculum then sorts it by length, so that rows of one length stand in another
+    order in each pass. Inside one batch, which is one sum of gradients, rows stand by falling length whatever the
+    curriculum: forward passes then pad little, and a batch that does not fit into memory fails early. (Sorting a shuffled
+    pass across batches, as transformers' group_by_length does, would give a mixture of long and short reasoning all-long and
+    all-short steps.)
 
     Args:
         plan: the steps.
-        lengths: tokens of each row.
+        lengths: tokens of each row, by the student's own tokenizer.
         seed: of the shuffles.
+        order: shuffled, or the curriculum of each pass.
     """
     assert len(lengths) == plan.num_rows
     num_drawn = plan.num_steps * plan.global_batch_size
@@ -79,13 +85,53 @@ def batch_order(plan: StepPlan, lengths: Sequence[int], seed: int) -> list[int]:
     while len(drawn) < num_drawn:
         rows = list(range(plan.num_rows))
         random.Random(f"{seed}/{epoch}").shuffle(rows)  # noqa: S311  (a repeatable order, not a secret)
+        if order != "shuffled":
+            rows.sort(key=lambda row: lengths[row], reverse=order == "long_first")
         drawn += rows
         epoch += 1
-    order: list[int] = []
+    in_order: list[int] = []
     for start in range(0, num_drawn, plan.global_batch_size):
         batch = drawn[start : start + plan.global_batch_size]
-        order += sorted(batch, key=lambda row: (-lengths[row], row))
-    return order
+        in_order += sorted(batch, key=lambda row: (-lengths[row], row))
+    return in_order
+
+
+def padding_share(order: Sequence[int], lengths: Sequence[int], per_device_batch_size: int) -> float:
+    """Which share of the tokens that go through the model is padding, when each forward pass is as wide as its longest row.
+
+    Args:
+        order: of `batch_order`; a forward pass takes the next `per_device_batch_size` rows, on whichever worker.
+        lengths: tokens of each row.
+        per_device_batch_size: rows of a forward pass.
+    """
+    passes = [order[start : start + per_device_batch_size] for start in range(0, len(order), per_device_batch_size)]
+    num_passed = sum(len(rows) * max(lengths[row] for row in rows) for rows in passes)
+    return 1 - sum(lengths[row] for row in order) / num_passed
+
+
+def validation_steps(num_steps: int, validations_per_run: int) -> list[int]:
+    """After which steps the loss on held-out traces is taken: evenly spaced, the last one among them."""
+    return sorted({-(-num_steps * turn // validations_per_run) for turn in range(1, validations_per_run + 1)})
+
+
+def deal_passes(lengths: Sequence[int], batch_size: int, num_workers: int, worker: int) -> list[tuple[list[int], bool]]:
+    """One worker's forward passes over rows that are seen once: equally many on every worker.
+
+    Rows of about the same length share a pass, and passes are dealt in turn. Where they do not come out even, a worker
+    repeats the last one, marked False: it is made for the others' sake and does not count.
+
+    Args:
+        lengths: tokens of each row.
+        batch_size: rows of a pass.
+        num_workers: that share the rows.
+        worker: which one's passes to give, from 0.
+    """
+    rows = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+    passes = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    return [
+        (passes[min(turn + worker, len(passes) - 1)], turn + worker < len(passes))
+        for turn in range(0, len(passes), num_workers)
+    ]
 
 
 def checkpoint_interval(num_steps: int, checkpoints_per_run: int) -> int:

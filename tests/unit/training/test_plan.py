@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 
 from mixdistill.config import RecipeConfig
 from mixdistill.errors import ConfigError, DataError
-from mixdistill.training import batch_order, checkpoint_interval, plan_steps
+from mixdistill.training import (
+    batch_order,
+    checkpoint_interval,
+    deal_passes,
+    padding_share,
+    plan_steps,
+    validation_steps,
+)
 
 
 def recipe(**changes: object) -> RecipeConfig:
@@ -67,6 +75,60 @@ def test_rows_are_sorted_by_length_inside_a_batch_and_shuffled_across_batches() 
     assert all(batch == sorted(batch, reverse=True) for batch in batches)
     # A shuffled batch of 8 from 0..63 spans far more than the 8 neighbours that global sorting would give.
     assert sum(max(batch) - min(batch) for batch in batches) / len(batches) > 32
+
+
+@pytest.mark.parametrize(("order", "falling"), [("short_first", False), ("long_first", True)])
+def test_a_curriculum_goes_by_length_through_each_pass(order: str, falling: bool) -> None:
+    lengths = [row * 13 % 29 for row in range(48)]
+    steps = plan_steps(48, recipe(), 2)
+    rows = batch_order(steps, lengths, 3, order)  # type: ignore[arg-type]
+    for one_pass in (rows[:48], rows[48:]):
+        assert sorted(one_pass) == list(range(48))
+        batches = [sorted(lengths[row] for row in one_pass[start : start + 8]) for start in range(0, 48, 8)]
+        if falling:
+            batches.reverse()
+        assert all(one[-1] <= other[0] for one, other in itertools.pairwise(batches))
+
+
+def test_a_curriculum_is_the_same_on_any_number_of_workers_and_shuffles_rows_of_one_length() -> None:
+    lengths = [row % 3 for row in range(48)]
+    orders = [
+        batch_order(plan_steps(48, recipe(per_device_batch_size=size), workers), lengths, 3, "short_first")
+        for size, workers in [(1, 1), (2, 2), (1, 8)]
+    ]
+    assert all(order == orders[0] for order in orders)
+    assert orders[0][:48] != orders[0][48:]
+
+
+def test_a_number_of_steps_stands_above_the_number_of_passes() -> None:
+    for num_rows in (3, 1000):
+        plan = plan_steps(num_rows, recipe(num_steps=7), 1)
+        assert plan.num_steps == 7
+        assert len(batch_order(plan, [1] * num_rows, 0)) == 56
+
+
+def test_padding_is_counted_by_the_widest_row_of_each_forward_pass() -> None:
+    assert padding_share([0, 1, 2, 3], [4, 2, 3, 3], 2) == pytest.approx(1 - 12 / 14)
+    assert padding_share([0, 1, 2, 3], [4, 2, 3, 3], 1) == 0.0
+
+
+@pytest.mark.parametrize(("num_steps", "times", "steps"), [(100, 4, [25, 50, 75, 100]), (3, 4, [1, 2, 3]), (7, 2, [4, 7])])
+def test_validations_are_spaced_evenly_and_end_with_the_run(num_steps: int, times: int, steps: list[int]) -> None:
+    assert validation_steps(num_steps, times) == steps
+
+
+@given(
+    lengths=st.lists(st.integers(1, 50), min_size=1, max_size=40), batch_size=st.integers(1, 5), num_workers=st.integers(1, 5)
+)
+@settings(max_examples=60)
+def test_workers_make_equally_many_passes_and_each_row_counts_once(
+    lengths: list[int], batch_size: int, num_workers: int
+) -> None:
+    dealt = [deal_passes(lengths, batch_size, num_workers, worker) for worker in range(num_workers)]
+    assert len({len(passes) for passes in dealt}) == 1
+    assert all(0 < len(rows) <= batch_size for passes in dealt for rows, _ in passes)
+    counted = [row for passes in dealt for rows, counts in passes if counts for row in rows]
+    assert sorted(counted) == list(range(len(lengths)))
 
 
 def test_another_seed_gives_another_order_and_the_same_seed_the_same() -> None:
