@@ -15,11 +15,13 @@ from mixdistill.config import load_experiment
 @experiment_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 def command(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """List the artifacts of the experiment CONFIG: finished, unfinished or missing.
+    """List the artifacts of the experiment CONFIG: finished, unfinished, failed or missing.
 
-    An unfinished artifact has begun and goes on from where it stopped when the experiment is run again.
+    An unfinished artifact has begun and goes on from where it stopped when the experiment is run again; so does a student
+    that failed, once its reason is mended.
     """
     from mixdistill.pipeline import build_graph
+    from mixdistill.stages.training_failures import read_failure
 
     experiment = load_experiment(config, overrides)
     graph = build_graph(experiment)
@@ -27,12 +29,15 @@ def command(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
     for task in graph.tasks:
         artifact = graph.artifact(task)
         manifest = artifact.manifest()
+        state = graph.state(task, manifest)
+        failure = read_failure(artifact) if task.key.stage == "train" and state == "unfinished" else None
         rows.append(
             {
                 "stage": task.key.stage,
                 "name": task.key.name,
                 "fingerprint": task.key.fingerprint[:12],
-                "state": graph.state(task, manifest),
+                "state": "failed" if failure else state,
+                "reason": str(failure) if failure else None,
                 "rows": manifest.num_rows if manifest else None,
                 "seconds": manifest.seconds if manifest else None,
                 "path": artifact.url,
@@ -47,7 +52,7 @@ def command(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
 def _show(name: str, store: str, rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    styles = {"finished": "green", "unfinished": "yellow", "missing": "dim"}
+    styles = {"finished": "green", "unfinished": "yellow", "failed": "red", "missing": "dim"}
     table = Table(box=None, pad_edge=False)
     for column in ("stage", "name", "fingerprint", "state", "rows", "seconds"):
         table.add_column(column, justify="right" if column in ("rows", "seconds") else "left")
@@ -61,5 +66,8 @@ def _show(name: str, store: str, rows: list[dict[str, Any]]) -> None:
             "" if row["seconds"] is None else f"{row['seconds']:,.1f}",
         )
     print_table(table)
+    for row in rows:
+        if row["reason"]:
+            click.echo(f"{row['name']} failed: {row['reason']}")
     num_finished = sum(row["state"] == "finished" for row in rows)
     click.echo(f"{name}: {num_finished} of {len(rows)} artifacts finished in {store}")
