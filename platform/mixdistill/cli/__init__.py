@@ -34,12 +34,16 @@ COMMANDS: Final = {
     "plan": CommandEntry("mixdistill.cli.plan:command", "Show each stage, what is reused and what the rest will cost."),
     "generate": CommandEntry("mixdistill.cli.stage:generate", "Let the teachers write reasoning for the problems."),
     "select": CommandEntry("mixdistill.cli.stage:select", "Keep the traces that may teach, count why the others may not."),
+    "search": CommandEntry("mixdistill.cli.stage:search", "Find the best share of a mix for each student."),
     "mix": CommandEntry("mixdistill.cli.stage:mix", "Build the training mixes."),
     "train": CommandEntry("mixdistill.cli.stage:train", "Fine-tune the students on the mixes."),
     "evaluate": CommandEntry("mixdistill.cli.stage:evaluate", "Measure the students and the untouched models."),
     "report": CommandEntry("mixdistill.cli.stage:report", "Write the report of an experiment."),
     "status": CommandEntry("mixdistill.cli.status:command", "List an experiment's artifacts and their state."),
     "export": CommandEntry("mixdistill.cli.export:command", "Write an experiment's traces as a data set, with its data card."),
+    "export-student": CommandEntry(
+        "mixdistill.cli.export_student:command", "Write a finished student for others to load, with its model card."
+    ),
     "grade": CommandEntry("mixdistill.cli.grade:command", "Grade a file of answers against their reference answers."),
     "doctor": CommandEntry("mixdistill.cli.doctor:command", "Say what this machine can do and how to mend what is missing."),
     "serve": CommandEntry("mixdistill.cli.serve:command", "Serve an experiment's students."),

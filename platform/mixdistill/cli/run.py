@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mixdistill.cli.session import experiment_options, open_session
+from mixdistill.cli.session import experiment_options, open_session, refuse_what_cannot_fit
 from mixdistill.config import load_experiment
 
 
@@ -18,6 +18,7 @@ def command(config: str, overrides: tuple[str, ...]) -> None:
     from mixdistill.pipeline import run
 
     experiment = load_experiment(config, overrides)
+    refuse_what_cannot_fit(experiment)
     with open_session(experiment) as session:
         result = run(experiment, progress=session)
     files = result.publish_report()

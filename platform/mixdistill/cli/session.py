@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -25,6 +25,9 @@ from mixdistill.artifacts import Store
 from mixdistill.config import Experiment
 from mixdistill.errors import MixdistillError, StoreError
 from mixdistill.models.cache import cache_root
+
+if TYPE_CHECKING:
+    from mixdistill.planning import Machine
 
 PLAIN_INTERVAL_S = 15.0  # In a log, a piece of work that goes on tells so this often.
 
@@ -40,6 +43,31 @@ def experiment_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def print_table(table: Table) -> None:
     """Print a table on stdout: folded into a terminal, never cut in a pipe."""
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def this_machine(experiment: Experiment) -> Machine | None:
+    """This machine, if the experiment's runs take place on it; None: on a cluster, whose machines nobody knows here."""
+    if os.environ.get("RAY_ADDRESS") or "://" in experiment.store:
+        return None
+    import psutil
+
+    from mixdistill.cli.checks.machine import CGROUP_MEMBERSHIP, CGROUP_ROOT, GIB, cgroup_memory_limits, num_cores
+    from mixdistill.planning import Machine
+
+    memory = min([psutil.virtual_memory().total, *cgroup_memory_limits(CGROUP_ROOT, CGROUP_MEMBERSHIP)])
+    return Machine(memory / GIB, max(1, int(num_cores(CGROUP_ROOT, CGROUP_MEMBERSHIP))))
+
+
+def refuse_what_cannot_fit(experiment: Experiment, until: str = "report") -> None:
+    """Look, before anything starts, whether all that is left to train fits into its workers' memory.
+
+    Raises:
+        ConfigError: it does not; the numbers are told.
+    """
+    from mixdistill.pipeline import build_graph
+    from mixdistill.planning import check_fit
+
+    check_fit(build_graph(experiment), until=until, machine=this_machine(experiment))
 
 
 class Session:

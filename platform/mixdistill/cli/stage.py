@@ -1,11 +1,12 @@
-"""`mixdistill generate|select|mix|train|evaluate|report`: one stage and what it needs."""
+"""`mixdistill generate|select|search|mix|train|evaluate|report`: one stage and what it needs."""
 
 from __future__ import annotations
 
 import click
 
-from mixdistill.cli.session import experiment_options, open_session
+from mixdistill.cli.session import experiment_options, open_session, refuse_what_cannot_fit
 from mixdistill.config import load_experiment
+from mixdistill.errors import ConfigError
 
 
 def _run_until(config: str, overrides: tuple[str, ...], *stages: str) -> None:
@@ -13,6 +14,7 @@ def _run_until(config: str, overrides: tuple[str, ...], *stages: str) -> None:
     from mixdistill.pipeline import run
 
     experiment = load_experiment(config, overrides)
+    refuse_what_cannot_fit(experiment, stages[-1])
     with open_session(experiment) as session:
         result = run(experiment, until=stages[-1], progress=session)
     for task in (task for stage in stages for task in result.graph.of(stage)):
@@ -34,6 +36,16 @@ def generate(config: str, overrides: tuple[str, ...]) -> None:
 def select(config: str, overrides: tuple[str, ...]) -> None:
     """Keep the traces of CONFIG that may teach, and count why the others may not."""
     _run_until(config, overrides, "select")
+
+
+@click.command()
+@experiment_options
+def search(config: str, overrides: tuple[str, ...]) -> None:
+    """Find the best share of each mix under `search` of CONFIG, for each student."""
+    experiment = load_experiment(config, overrides)
+    if not experiment.search:
+        raise ConfigError(f"{config} has no `search` section, expected a mix whose share is to be found; see docs/mixes.md")
+    _run_until(config, overrides, "search")
 
 
 @click.command()

@@ -51,6 +51,13 @@ def test_a_missing_config_is_wrong_usage():
     assert "no/such.yaml" in done.stderr
 
 
+def test_a_search_of_nothing_says_what_is_missing(tmp_path):
+    done = mixdistill("search", DEMO, "--set", f"store={tmp_path}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert "no `search` section" in done.stderr
+
+
 def test_debug_shows_the_traceback(tmp_path):
     done = mixdistill("run", DEMO, "--set", f"store={tmp_path}", "--set", "prompt=papr", "--debug")
     assert done.returncode == 2
