@@ -4,7 +4,22 @@
 """
 
 from mixdistill.report.build import Report, build_report, report_json
-from mixdistill.report.data import Artifact, MixFigures, ReportData, TeacherFigures, TeacherLevel, TeacherRound, TrainingFigures
+from mixdistill.report.data import (
+    Artifact,
+    MixBudget,
+    MixFigures,
+    MixLevel,
+    ProblemCounts,
+    ReportData,
+    SearchCandidate,
+    SearchFigures,
+    SearchRung,
+    TeacherFigures,
+    TeacherLevel,
+    TeacherRound,
+    TokenSpread,
+    TrainingFigures,
+)
 from mixdistill.report.markdown import report_md
 from mixdistill.report.page import report_html
 from mixdistill.report.picture import figure_png
@@ -12,12 +27,19 @@ from mixdistill.report.terminal import terminal_table
 
 __all__ = [
     "Artifact",
+    "MixBudget",
     "MixFigures",
+    "MixLevel",
+    "ProblemCounts",
     "Report",
     "ReportData",
+    "SearchCandidate",
+    "SearchFigures",
+    "SearchRung",
     "TeacherFigures",
     "TeacherLevel",
     "TeacherRound",
+    "TokenSpread",
     "TrainingFigures",
     "build_report",
     "figure_png",

@@ -1,7 +1,7 @@
 """Checks `ReportData` and turns it into the `Report` that every format renders, and into report.json.
 
 In: ReportData and the `report` section of the config. Out: `Report`, whose `document` is report.json: `scores` and
-`gaps` are contracts that other programs read, and `averages`, `gains`, `verdicts`, `teachers`, `mixes`, `students`,
+`gaps` are contracts that other programs read, and `averages`, `gains`, `verdicts`, `teachers`, `searches`, `mixes`, `students`,
 `lineage` and the experiment's description stand beside them. All of it is finite JSON.
 """
 
@@ -52,6 +52,7 @@ def build_report(data: ReportData, config: ReportConfig) -> Report:
         "confidence": config.confidence,
         **{name: data.findings[name] for name in FINDINGS},
         "teachers": [_teacher_row(teacher) for teacher in data.teachers],
+        "searches": [asdict(search) for search in data.searches],
         "mixes": [asdict(mix) for mix in data.mixes],
         "students": [{**asdict(student.run), **_without_run(asdict(student))} for student in data.students],
         "benchmarks": data.benchmarks,

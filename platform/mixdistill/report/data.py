@@ -80,13 +80,64 @@ class TeacherFigures:
 
 
 @dataclass(frozen=True)
+class TokenSpread:
+    """How long one source's responses in one mix are."""
+
+    total: int
+    mean: float
+    p10: float
+    p50: float
+    p90: float
+    max: int
+
+
+@dataclass(frozen=True)
+class MixLevel:
+    """The examples of one difficulty level in one mix."""
+
+    level: str | None  # the publisher's label; None where there is none
+    examples: Mapping[str, int]  # by source
+
+
+@dataclass(frozen=True)
+class MixBudget:
+    """What the size of a mix was cut to. Slots stand for examples where all mixes are drawn over the same problems."""
+
+    available: int  # examples that the mix could have had
+    taken: int
+    tokens_available: int
+    tokens_limit: int | None  # None: tokens are not limited
+
+
+@dataclass(frozen=True)
+class ProblemCounts:
+    """Over which problems a mix was drawn."""
+
+    solved_by: Mapping[str, int]  # source -> problems with a trace that was kept
+    all_sources: int  # solved by every source
+    any_source: int
+    held_out: int  # for validation: in no mix
+
+
+@dataclass(frozen=True)
 class MixFigures:
-    """What one mix holds."""
+    """What one mix holds, and what it was cut to."""
 
     name: str
     num_examples: int
     by_teacher: Mapping[str, int]
     num_tokens: int
+    mix: str  # the name under which students are compared: the searched mix's, where a search found this one
+    found_for: str | None  # the student whose search found it
+    protocol: str  # controlled or paper
+    problems: str  # intersection or union
+    match: str  # examples, tokens or steps
+    tokens: Mapping[str, TokenSpread]  # by source
+    levels: Sequence[MixLevel]
+    left_out: Mapping[str, int]  # reason -> traces of its sources that are no example
+    num_problems: ProblemCounts
+    budget: MixBudget
+    num_validation: Mapping[str, int]  # source -> held-out traces
 
 
 @dataclass(frozen=True)
@@ -99,6 +150,58 @@ class TrainingFigures:
     seconds: float
     final_loss: float | None
     losses: Sequence[tuple[int, float]] = ()  # (step, loss)
+    validation: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)  # source -> (step, loss)
+    num_examples: int | None = None  # that taught
+    num_cut: int = 0  # of those, how many lost the end of their response
+    dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> examples that did not teach
+    padding_share: float | None = None  # of the tokens that went through the model
+    attention: str | None = None  # the implementation that ran
+
+
+@dataclass(frozen=True)
+class SearchRung:
+    """How a candidate did at one point of its training."""
+
+    steps: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class SearchCandidate:
+    """One share that a search tried; the counts are those of the last rung that it reached."""
+
+    share: float
+    num_examples: int
+    status: str  # finished, stopped or failed
+    rung: int  # 1-based; 0: none was reached
+    steps: int
+    num_correct: int
+    num_questions: int
+    accuracy: float | None  # None: it was never judged
+    ci_low: float | None
+    ci_high: float | None
+    history: Sequence[SearchRung]
+    seconds: float
+    reason: str | None  # why it failed
+
+
+@dataclass(frozen=True)
+class SearchFigures:
+    """The search for the best share of one mix for one student."""
+
+    name: str
+    mix: str
+    student: str
+    of: str  # the source whose share was searched
+    best_share: float
+    best_fractions: Mapping[str, float]
+    rungs: Sequence[int]  # optimiser steps after which candidates were judged
+    num_questions: int  # validation problems that each was asked at a rung
+    candidates: Sequence[SearchCandidate]
+    seconds: float  # of all trials together
+    num_steps: int  # optimiser steps that were spent
+    num_steps_full: int  # what training every candidate to its end would have taken
+    num_answer_tokens: int
 
 
 @dataclass(frozen=True)
@@ -122,6 +225,7 @@ class ReportData:
     benchmarks: Mapping[str, str] = field(default_factory=dict)  # name -> where its questions come from
     prompts: Mapping[str, str] = field(default_factory=dict)  # who is asked -> the template
     teachers: Sequence[TeacherFigures] = ()
+    searches: Sequence[SearchFigures] = ()
     mixes: Sequence[MixFigures] = ()
     students: Sequence[TrainingFigures] = ()
     lineage: Sequence[Artifact] = ()

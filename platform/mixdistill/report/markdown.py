@@ -6,12 +6,14 @@ In: a Report. Out: GitHub-flavoured Markdown. It holds no model text; names and 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from mixdistill.report import teachers, wording
+from mixdistill.report import mixes, searches, teachers, wording
 from mixdistill.report.build import Report
-from mixdistill.report.data import TeacherFigures
+from mixdistill.report.data import MixFigures, SearchFigures, TeacherFigures
+from mixdistill.report.validation import validation_figures
 from mixdistill.report.wording import count, duration, interval, mix_label, p_value, percent, points, run_label
 
 
@@ -113,30 +115,98 @@ def _sources(report: Report) -> list[str]:
     data, parts = report.data, []
     if data.teachers:
         parts += _teachers(data.teachers)
+    for search in data.searches:
+        parts += _search(search)
     if data.mixes:
-        rows = [
-            [
-                mix.name,
-                ", ".join(f"{count(number)} {teacher}" for teacher, number in mix.by_teacher.items()),
-                count(mix.num_examples),
-                count(mix.num_tokens),
-            ]
-            for mix in data.mixes
-        ]
-        parts += ["## Mixes", _table(["mix", "written by", "examples", "tokens"], rows, num_text=2)]
+        parts += _mixes(data.mixes)
     if data.students:
-        scores = report.document["scores"]
-        rows = [
-            [
-                run_label(row, scores),
-                count(row["num_steps"]),
-                count(row["num_tokens"]),
-                duration(row["seconds"]),
-                "not logged" if row["final_loss"] is None else f"{row['final_loss']:.3f}",
-            ]
-            for row in report.document["students"]
+        parts += _training(report)
+    return parts
+
+
+def _search(search: SearchFigures) -> list[str]:
+    return [
+        f"## Search: {_text(search.mix)} for {_text(search.student)}",
+        _text(searches.outcome(search)),
+        _text(searches.cost(search)),
+        _table(
+            searches.TABLE_HEAD,
+            searches.table_rows(search),
+            num_text=1,
+            also_text=set(range(len(searches.TABLE_HEAD))) - searches.NUMBER_COLUMNS,
+        ),
+    ]
+
+
+def _mixes(figures: Sequence[MixFigures]) -> list[str]:
+    rows = [
+        [
+            mix.name,
+            ", ".join(f"{count(number)} {teacher}" for teacher, number in mix.by_teacher.items()),
+            count(mix.num_examples),
+            count(mix.num_tokens),
         ]
-        parts += ["## Training", _table(["student", "steps", "tokens", "time", "final loss"], rows, num_text=1)]
+        for mix in figures
+    ]
+    parts = ["## Mixes", _table(["mix", "written by", "examples", "tokens"], rows, num_text=2)]
+    told = mixes.protocols(figures)
+    parts += [_text((f"{', '.join(names)}: " if len(told) > 1 else "") + sentence) for names, sentence in told]
+    parts.append("\n".join(f"- **{_text(mix.name)}**: {_text(mixes.budget(mix, figures))}." for mix in figures))
+    rows = [
+        [
+            mix.name,
+            source,
+            *(count(number) for number in (spread.total, spread.mean, spread.p10, spread.p50, spread.p90, spread.max)),
+            count(mix.num_validation.get(source, 0)),
+        ]
+        for mix in figures
+        for source, spread in mix.tokens.items()
+    ]
+    if rows:
+        head = ["mix", "source", "tokens", "mean per example", "10th percentile", "median", "90th percentile", "longest"]
+        parts.append(_table([*head, "held-out traces"], rows, num_text=2))
+    levels = mixes.level_rows(figures)
+    if levels:
+        rows = [
+            [level, *(total + (f" ({by_source})" if by_source else "") for total, by_source in cells)]
+            for level, cells in levels
+        ]
+        parts += ["Examples by difficulty:", _table(["level", *(mix.name for mix in figures)], rows, num_text=1)]
+    rows = [
+        [mix.name, count(sum(mix.left_out.values())), ", ".join(f"{reason} {count(n)}" for reason, n in mixes.left_out(mix))]
+        for mix in figures
+    ]
+    return [*parts, _table(["mix", "traces left out", "why"], rows, num_text=1, also_text={2})]
+
+
+def _training(report: Report) -> list[str]:
+    scores = report.document["scores"]
+    labels = [run_label(asdict(student.run), scores) for student in report.data.students]
+    rows = [
+        [
+            label,
+            "" if student.num_examples is None else count(student.num_examples),
+            wording.dropped(student),
+            count(student.num_steps),
+            count(student.num_tokens),
+            "" if student.padding_share is None else percent(student.padding_share),
+            student.attention or "",
+            duration(student.seconds),
+            "not logged" if row["final_loss"] is None else f"{row['final_loss']:.3f}",
+        ]
+        for student, label, row in zip(report.data.students, labels, report.document["students"], strict=True)
+    ]
+    head = ["student", "examples", "left out or cut", "steps", "tokens", "padding", "attention", "time", "final loss"]
+    parts = ["## Training", _table(head, rows, num_text=1, also_text={2, 6})]
+    figures = validation_figures(report.data.students, labels)
+    sources = list(dict.fromkeys(curve.source for figure in figures for curve in figure.curves))
+    if figures:
+        texts = [{curve.source: curve.text for curve in figure.curves} for figure in figures]
+        rows = [
+            [figure.label, *(text.get(source, "") for source in sources)] for figure, text in zip(figures, texts, strict=True)
+        ]
+        parts.append("Loss on held-out traces of each source, before the first step and at the end:")
+        parts.append(_table(["student", *sources], rows, num_text=1))
     return parts
 
 
@@ -185,10 +255,10 @@ def _method(report: Report) -> list[str]:
     ]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_text: int) -> str:
-    """A Markdown table; the first `num_text` columns are text, the others numbers."""
-    rule = ["---" if index < num_text else "---:" for index in range(len(head))]
-    body = [[_text(cell) for cell in row] for row in rows]
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_text: int, also_text: Collection[int] = ()) -> str:
+    """A Markdown table; the first `num_text` columns and `also_text` are text, the others numbers."""
+    rule = ["---" if index < num_text or index in also_text else "---:" for index in range(len(head))]
+    head, *body = [[_text(cell) for cell in row] for row in [head, *rows]]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *body])
 
 

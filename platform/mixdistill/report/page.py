@@ -6,7 +6,7 @@ Content-Security-Policy forbids scripts and any request, so that a mistake in es
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +15,11 @@ import yaml
 from markupsafe import Markup
 
 from mixdistill.records import StudentRun
-from mixdistill.report import teachers, wording
+from mixdistill.report import mixes as mix_words
+from mixdistill.report import searches, teachers, validation, wording
 from mixdistill.report.build import Report
 from mixdistill.report.examples import choose_examples
-from mixdistill.report.figures import accuracy_figure, colour_of, difference_figure, loss_figure, token_figure
+from mixdistill.report.figures import accuracy_figure, colour_of, coloured_names, difference_figure, loss_figure, token_figure
 
 _FOLDER: Final = Path(__file__).parent
 
@@ -47,7 +48,9 @@ def _view(report: Report) -> dict[str, Any]:
     scores: list[Mapping[str, Any]] = document["scores"]
     labels = [wording.run_label(row, scores) for row in scores]
     by_run = {run_of(row): label for row, label in zip(scores, labels, strict=True)}
-    mixes = list(dict.fromkeys(row["mix"] for row in scores))
+    mixes = colours_of(report)
+    training_labels = [by_run.get(item.run, item.run.mix) for item in data.students]
+    validations = validation.validation_figures(data.students, training_labels)
     benchmarks = list(dict.fromkeys(row["benchmark"] for row in scores))
     students = list(dict.fromkeys(row["student"] for row in scores))
     comparisons = {
@@ -86,12 +89,21 @@ def _view(report: Report) -> dict[str, Any]:
             )
             for name in benchmarks
         ],
-        "losses": loss_figure(data.students, [by_run.get(item.run, item.run.mix) for item in data.students], mixes),
-        "training": [(item, by_run.get(item.run, item.run.mix), colour_of(item.run.mix, mixes)) for item in data.students],
-        "mix_rows": [
-            (mix, [(teacher, number, colour_of(teacher, mixes)) for teacher, number in mix.by_teacher.items()])
-            for mix in data.mixes
+        "losses": loss_figure(data.students, training_labels, mixes),
+        "validations": validations,
+        "validation_sources": _once(curve.source for figure in validations for curve in figure.curves),
+        "training": [
+            (item, label, colour_of(item.run.mix, mixes)) for item, label in zip(data.students, training_labels, strict=True)
         ],
+        "dropped_text": wording.dropped,
+        "colour": lambda name: colour_of(name, mixes),
+        "searches": searches,
+        "search_rows": [(item, searches.search_figure(item), searches.table_rows(item)) for item in data.searches],
+        "mixes": mix_words,
+        "mix_bars": mix_words.mix_bars(data.mixes),
+        "mix_sources": _once(source for mix in data.mixes for source in mix.by_teacher),
+        "mix_lengths": mix_words.length_figure(data.mixes),
+        "mix_levels": mix_words.level_rows(data.mixes),
         "teacher_rows": [(teacher, colour_of(teacher.name, mixes)) for teacher in data.teachers],
         "teachers": teachers,
         "round_ticks": [(0.0, "0 %"), (50.0, "50 %"), (100.0, "100 %")],
@@ -99,6 +111,13 @@ def _view(report: Report) -> dict[str, Any]:
         "examples": choose_examples(data.predictions, data.problems, by_run, report.config.num_examples, report.config.seed),
         "settings": yaml.safe_dump(document["settings"], sort_keys=False, allow_unicode=True) if document["settings"] else "",
     }
+
+
+def colours_of(report: Report) -> list[str]:
+    """All names that have a colour, so that page and picture give each the same."""
+    data = report.data
+    sources = [*(teacher.name for teacher in data.teachers), *(name for mix in data.mixes for name in mix.by_teacher)]
+    return coloured_names((row["mix"] for row in report.document["scores"]), sources)
 
 
 def run_of(row: Mapping[str, Any]) -> StudentRun:
@@ -131,3 +150,8 @@ def _of_benchmark(
 ) -> tuple[list[Mapping[str, Any]], list[str]]:
     chosen = [(row, label) for row, label in zip(scores, labels, strict=True) if row["benchmark"] == benchmark]
     return [row for row, _ in chosen], [label for _, label in chosen]
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    """The names in their order, each once."""
+    return list(dict.fromkeys(names))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mixdistill.report.build import Report
 from mixdistill.report.figures import colour_of
-from mixdistill.report.page import comparison_label
+from mixdistill.report.page import colours_of, comparison_label
 from mixdistill.report.wording import percent, points, run_label
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def figure_png(report: Report) -> bytes:
         for row in document[name]
         if row["benchmark"] == "macro"  # over one benchmark, the mean is that benchmark
     ]
-    mixes = [row["mix"] for row in document["averages"]]
+    mixes = colours_of(report)
     num_rows = max(len(bars), len(differences), 3)
     figure = Figure(figsize=(12 if differences else 7, 1.5 + _ROW_INCHES * num_rows), layout="constrained")
     figure.set_facecolor("white")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mixdistill.report.data import TeacherFigures, TeacherLevel, TeacherRound
-from mixdistill.report.wording import count, percent, printable
+from mixdistill.report.wording import count, percent, plural, printable
 
 SELECTION_BIAS: Final = (
     "A student learns only from problems that its teachers solved. Students of different mixes may therefore differ because "
@@ -68,7 +68,7 @@ def level_rows(teachers: Sequence[TeacherFigures]) -> list[tuple[str, list[Teach
     by_teacher = [{row.level: row for row in teacher.levels} for teacher in teachers]
     return [
         ("no level" if level is None else printable(level), [rows.get(level) for rows in by_teacher])
-        for level in sorted(found, key=_natural)
+        for level in sorted(found, key=natural_order)
     ]
 
 
@@ -100,28 +100,24 @@ def sentences(teacher: TeacherFigures) -> list[str]:
     if (words := saved(teacher)) is not None:
         said.append(words)
     if teacher.num_unasked:
-        said.append(f"the token budget was used up before {_plural(teacher.num_unasked, 'problem')} got all samples")
+        said.append(f"the token budget was used up before {plural(teacher.num_unasked, 'problem')} got all samples")
     if teacher.num_requests_repeated:
         causes = [
-            _plural(number, what)
+            plural(number, what)
             for number, what in ((teacher.num_engine_deaths, "engine death"), (teacher.num_workers_lost, "lost worker"))
             if number
         ]
         after = f" ({', '.join(causes)})" if causes else ""
-        said.append(f"{_plural(teacher.num_requests_repeated, 'request')} repeated after a kill{after}")
+        said.append(f"{plural(teacher.num_requests_repeated, 'request')} repeated after a kill{after}")
     if any(teacher.quarantined.values()):
         parts = ", ".join(
             f"{count(number)} {reason.replace('_', ' ')}" for reason, number in teacher.quarantined.items() if number
         )
-        said.append(f"{_plural(sum(teacher.quarantined.values()), 'request')} quarantined: {parts}")
+        said.append(f"{plural(sum(teacher.quarantined.values()), 'request')} quarantined: {parts}")
     return said
 
 
-def _plural(number: int, what: str) -> str:
-    return f"{count(number)} {what}{'' if number == 1 else 's'}"
-
-
-def _natural(level: str | None) -> tuple[bool, list[str | int]]:
+def natural_order(level: str | None) -> tuple[bool, list[str | int]]:
     """ "Level 2" before "Level 10"; problems without a level last."""
     parts = re.split(r"(\d+)", level or "")
     return level is None, [int(part) if index % 2 else part for index, part in enumerate(parts)]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mixdistill.config.experiment import UNTOUCHED_MIX
+from mixdistill.report.data import TrainingFigures
 
 UNTOUCHED: Final = "untouched"
 KIND_LABELS: Final[Mapping[str, str]] = {
@@ -69,6 +70,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def plural(number: int, what: str) -> str:
+    """1 -> "1 example", 2 -> "2 examples"."""
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as the two largest units: "42 s", "3 min 5 s", "2 h 10 min"."""
     if not math.isfinite(seconds):
@@ -79,6 +85,12 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def dropped(student: TrainingFigures) -> str:
+    """Which examples did not teach, by reason, and how many lost their end."""
+    parts = [f"{count(number)} {reason.replace('_', ' ')}" for reason, number in student.dropped.items() if number]
+    return ", ".join([*parts, *([f"{count(student.num_cut)} cut"] if student.num_cut else [])]) or "none"
 
 
 def printable(text: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import pyarrow.compute as pc
 from rich.console import Console
@@ -19,11 +21,18 @@ from mixdistill.prompts import prompt_template
 from mixdistill.records import Prediction, Problem, StudentRun
 from mixdistill.report import (
     Artifact,
+    MixBudget,
     MixFigures,
+    MixLevel,
+    ProblemCounts,
     ReportData,
+    SearchCandidate,
+    SearchFigures,
+    SearchRung,
     TeacherFigures,
     TeacherLevel,
     TeacherRound,
+    TokenSpread,
     TrainingFigures,
     build_report,
     figure_png,
@@ -43,7 +52,9 @@ from mixdistill.stages.rows import (
     read_predictions,
     read_problems,
 )
-from mixdistill.stages.tasks import ReportTask, StageContext
+from mixdistill.stages.tasks import ReportTask, SearchTask, StageContext
+
+Row = TypeVar("Row")
 
 _TERMINAL_WIDTH: Final = 116
 _QUARANTINED: Final = ("prompt_too_long", "refused", "failed", "engine_killed")
@@ -84,6 +95,7 @@ def _gather(task: ReportTask, context: StageContext) -> ReportData:
         keys = {row.judgements for row in task.answers if row.judgements}
         verdicts = {row.prediction_id: row.verdict for key in keys for row in read_judgements(context, key)}
     story = {key: _manifest(context, key) for key in task.inputs.values()}
+    searches = {search.key.name: search for search in task.searches}  # a mix that was found has its search's name
     hardware = story[next(iter(task.benchmarks.values()))].hardware
     return ReportData(
         experiment=experiment.name,
@@ -93,9 +105,11 @@ def _gather(task: ReportTask, context: StageContext) -> ReportData:
         benchmarks={name: _origin(config) for name, config in experiment.evaluate.benchmarks.items()},
         prompts=_prompts(task),
         teachers=[_teacher(task, name, story, solved_alone.get(name)) for name in task.traces],
-        mixes=[_mix(name, story[key]) for name, key in task.mixes.items()],
+        searches=[search_figures(search, story[search.key]) for search in task.searches],
+        mixes=[mix_figures(name, story[key], searches.get(name)) for name, key in task.mixes.items()],
         students=[
-            _student(StudentRun(row.student, row.recipe.model, row.mix, row.seed), story[row.key]) for row in task.students
+            training_figures(StudentRun(row.student, row.recipe.model, row.mix, row.seed), story[row.key])
+            for row in task.students
         ],
         lineage=[Artifact(key.stage, key.name, key.fingerprint, story[key].seconds) for key in story],
         settings=experiment.model_dump(mode="json"),
@@ -184,11 +198,47 @@ def _solved_problems(context: StageContext, key: ArtifactKey) -> Iterator[str]:
         yield from batch["problem_id"].filter(accepted).to_pylist()
 
 
-def _mix(name: str, manifest: Manifest) -> MixFigures:
-    return MixFigures(name, manifest.num_rows, manifest.figures["examples_by_teacher"], manifest.figures["num_tokens"])
+def mix_figures(name: str, manifest: Manifest, search: SearchTask | None = None) -> MixFigures:
+    """What the manifest of a mix says.
+
+    Args:
+        name: the mix's name in the graph.
+        manifest: of the finished mix.
+        search: the search that found the mix's fractions, if one did.
+    """
+    figures = manifest.figures
+    written = figures["examples_by_teacher"]
+    return MixFigures(
+        name=name,
+        num_examples=manifest.num_rows,
+        by_teacher=written,
+        num_tokens=figures["num_tokens"],
+        mix=search.mix if search else name,
+        found_for=search.student if search else None,
+        protocol=figures["protocol"],
+        problems=figures["problems"],
+        match=figures["match"],
+        tokens={name: _row(TokenSpread, spread) for name, spread in figures["tokens_by_teacher"].items() if written.get(name)},
+        levels=[_row(MixLevel, row) for row in figures["levels"]],
+        left_out=manifest.counts,
+        num_problems=_row(ProblemCounts, figures["num_problems"]),
+        budget=_row(MixBudget, figures["budget"]),
+        num_validation=figures["validation"],
+    )
 
 
-def _student(run: StudentRun, manifest: Manifest) -> TrainingFigures:
+def search_figures(task: SearchTask, manifest: Manifest) -> SearchFigures:
+    """What the manifest of a search says."""
+    figures = manifest.figures
+    candidates = [
+        _row(SearchCandidate, row | {"history": [_row(SearchRung, rung) for rung in row["history"]]})
+        for row in figures["candidates"]
+    ]
+    return _row(SearchFigures, figures | {"name": task.key.name, "candidates": candidates})
+
+
+def training_figures(run: StudentRun, manifest: Manifest) -> TrainingFigures:
+    """What the manifest of a student says."""
     figures = manifest.figures
     return TrainingFigures(
         run=run,
@@ -196,8 +246,24 @@ def _student(run: StudentRun, manifest: Manifest) -> TrainingFigures:
         num_tokens=figures["num_target_tokens"],
         seconds=figures["seconds"],
         final_loss=figures["final_loss"],
-        losses=[(step, loss) for step, loss in figures["loss_curve"]],
+        losses=_curve(figures["loss_curve"]),
+        validation={source: _curve(points) for source, points in figures["validation"].items()},
+        num_examples=figures["num_examples"],
+        num_cut=figures["num_cut"],
+        dropped=figures["dropped"],
+        padding_share=figures["padding_share"],
+        attention=figures["attention"],
     )
+
+
+def _row(kind: type[Row], values: Mapping[str, Any]) -> Row:
+    """A row of the report from a part of a manifest, which may say more than the report shows."""
+    return kind(**{field.name: values[field.name] for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
+
+
+def _curve(points: Sequence[tuple[int, float | None]]) -> list[tuple[int, float]]:
+    """(step, loss); JSON has no NaN, so a loss that diverged is null there."""
+    return [(step, math.nan if loss is None else loss) for step, loss in points]
 
 
 def _wall_seconds(story: dict[ArtifactKey, Manifest]) -> float:

@@ -14,12 +14,19 @@ from mixdistill.evaluation import analyse
 from mixdistill.records import Prediction, Problem, StudentRun, content_id
 from mixdistill.report import (
     Artifact,
+    MixBudget,
     MixFigures,
+    MixLevel,
+    ProblemCounts,
     Report,
     ReportData,
+    SearchCandidate,
+    SearchFigures,
+    SearchRung,
     TeacherFigures,
     TeacherLevel,
     TeacherRound,
+    TokenSpread,
     TrainingFigures,
     build_report,
 )
@@ -106,6 +113,79 @@ def teacher_figures(name: str, rounds: list[tuple[int, int, int]], alone: int | 
     return TeacherFigures(**{**figures, **fields})
 
 
+def mix_figures(name: str, parts: dict[str, tuple[int, int]], **fields: Any) -> MixFigures:
+    """A mix from its sources' (examples, mean tokens)."""
+    num_examples = sum(number for number, _ in parts.values())
+    num_tokens = sum(number * mean for number, mean in parts.values())
+    figures = {
+        "name": name,
+        "num_examples": num_examples,
+        "by_teacher": {source: number for source, (number, _) in parts.items()},
+        "num_tokens": num_tokens,
+        "mix": name,
+        "found_for": None,
+        "protocol": "controlled",
+        "problems": "intersection",
+        "match": "examples",
+        "tokens": {
+            source: TokenSpread(number * mean, float(mean), 0.6 * mean, 0.95 * mean, 1.5 * mean, round(2.8 * mean))
+            for source, (number, mean) in parts.items()
+        },
+        "levels": [MixLevel(None, {source: number for source, (number, _) in parts.items()})],
+        "left_out": {"held_out_for_validation": 9, "not_all_sources": 31, "surplus": 0},
+        "num_problems": ProblemCounts({"long": 103, "short": 128}, 94, 137, 4),
+        "budget": MixBudget(num_examples, num_examples, num_tokens, None),
+        "num_validation": {"long": 4, "short": 4},
+    }
+    return MixFigures(**{**figures, **fields})
+
+
+def candidate(share: float, status: str, rung: int, right: list[int], **fields: Any) -> SearchCandidate:
+    """A candidate of a search with rungs at 20, 40 and 60 steps and 80 questions, from its right answers at each rung."""
+    accuracy = right[-1] / 80 if right else None
+    figures = {
+        "share": share,
+        "num_examples": 900,
+        "status": status,
+        "rung": rung,
+        "steps": 20 * rung,
+        "num_correct": right[-1] if right else 0,
+        "num_questions": 80,
+        "accuracy": accuracy,
+        "ci_low": None if accuracy is None else max(0.0, accuracy - 0.1),
+        "ci_high": None if accuracy is None else min(1.0, accuracy + 0.11),
+        "history": [SearchRung(20 * (index + 1), number / 80) for index, number in enumerate(right)],
+        "seconds": 61.0 * rung,
+        "reason": None,
+    }
+    return SearchCandidate(**{**figures, **fields})
+
+
+def search_data(**fields: Any) -> SearchFigures:
+    figures = {
+        "name": "found-for-smollm2",
+        "mix": "found",
+        "student": "smollm2",
+        "of": "long",
+        "best_share": 0.2,
+        "best_fractions": {"long": 0.2, "short": 0.8},
+        "rungs": [20, 40, 60],
+        "num_questions": 80,
+        "candidates": (
+            candidate(0.0, "finished", 3, [20, 24, 25]),
+            candidate(0.1, "stopped", 2, [19, 23]),
+            candidate(0.2, "finished", 3, [21, 27, 30]),
+            candidate(0.4, "stopped", 1, [12]),
+            candidate(1.0, "failed", 0, [], reason="out of memory"),
+        ),
+        "seconds": 549.0,
+        "num_steps": 180,
+        "num_steps_full": 300,
+        "num_answer_tokens": 41_300,
+    }
+    return SearchFigures(**{**figures, **fields})
+
+
 def demo_data(
     *,
     num_questions: int = 150,
@@ -123,7 +203,7 @@ def demo_data(
         for seed in (seeds if mix != "none" else (0,))
     }
     steps = range(2, 46, 2)
-    start = {"short": 1.4, "long": 1.9, "mix_long": 1.6}
+    start = {"short": 1.4, "long": 1.9}
     data = {
         "experiment": "demo",
         "findings": analyse(runs, ReportConfig(num_bootstrap=1000)).as_json(),
@@ -139,9 +219,9 @@ def demo_data(
             teacher_figures("long", [(250, 40, 21_000), (210, 10, 11_400), (200, 5, 9_000), (195, 0, 7_000)], 13),
         ),
         "mixes": (
-            MixFigures("short", 93, {"short": 93}, 3_162),
-            MixFigures("long", 55, {"long": 55}, 9_630),
-            MixFigures("mix_long", 90, {"long": 18, "short": 72}, 5_412),
+            mix_figures("short", {"short": (90, 34)}),
+            mix_figures("long", {"long": (90, 175)}),
+            mix_figures("mix_long", {"long": (18, 176), "short": (72, 34)}),
         ),
         "students": tuple(
             TrainingFigures(
@@ -150,7 +230,18 @@ def demo_data(
                 12_650,
                 91.4,
                 0.31,
-                tuple((s, start[run.mix] * math.exp(-s / 16) + 0.25 + 0.04 * math.sin(s)) for s in steps),
+                tuple((s, start.get(run.mix, 1.6) * math.exp(-s / 16) + 0.25 + 0.04 * math.sin(s)) for s in steps),
+                {
+                    source: [
+                        (s, floor + (1.2 - floor) * math.exp(-s / (12 if source in run.mix else 60))) for s in range(0, 45, 11)
+                    ]
+                    for source, floor in (("long", 0.41), ("short", 0.22))
+                },
+                num_examples=88,
+                num_cut=0,
+                dropped={"too_long": 2},
+                padding_share=0.031,
+                attention="sdpa",
             )
             for run in runs
             if run.mix != "none"
@@ -171,6 +262,18 @@ def demo_data(
 def demo() -> Callable[..., ReportData]:
     """`demo(num_questions=150, benchmarks=("sums",), seeds=(0,), text="", **fields)`."""
     return demo_data
+
+
+@pytest.fixture
+def mix() -> Callable[..., MixFigures]:
+    """`mix(name, {source: (examples, mean tokens)}, **fields)`."""
+    return mix_figures
+
+
+@pytest.fixture
+def search() -> Callable[..., SearchFigures]:
+    """`search(**fields)`: five shares, of which two were trained to the end, two were stopped and one failed."""
+    return search_data
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,7 @@ def test_the_verdicts_come_first_in_every_format(report: Report) -> None:
 
 def test_markdown_tables_are_rectangular(report: Report) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", report_md(report), flags=re.M)
-    assert len(tables) == 7
+    assert len(tables) == 10
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
     assert "| short | sums | 47 of 150 | 31.3 % | [24.5, 39.1] | 32.0 % | 98.7 % | 0.0 % | 34 |" in report_md(report)
