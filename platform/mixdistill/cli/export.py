@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mixdistill.interchange import Conversation, DataCard, DataFile, Teacher
     from mixdistill.pipeline import Graph
     from mixdistill.records import Problem, Trace
-    from mixdistill.stages.tasks import GenerateTask, Task
+    from mixdistill.stages.tasks import GenerateTask, MixTask, Task
 
 What = Literal["traces", "selected", "mix"]
 
@@ -275,7 +275,7 @@ def _conversation(source: _Source, trace: Trace, reasoning: str | None, response
 
 def _card(source: _Source, what: What, format_name: str, tasks: list[Task], files: list[DataFile]) -> DataCard:
     """What the manifests and the config say of the data."""
-    from mixdistill.interchange import FORMATS, DataCard, Lineage
+    from mixdistill.interchange import FORMATS, DataCard, Lineage, public_section
     from mixdistill.stages.tasks import MixTask
 
     experiment = source.graph.experiment
@@ -288,12 +288,12 @@ def _card(source: _Source, what: What, format_name: str, tasks: list[Task], file
         format_name=format_name,
         fields=[*FORMATS[format_name].schema.names, "finish_reason", "num_tokens", *_meta_types()],
         files=files,
-        problems=_public(experiment.problems.shaping()),
+        problems=public_section(experiment.problems.shaping()),
         num_problems=len(source.problems),
         teachers=[_teacher(source, task) for task in source.teachers(tasks)],
-        selection=None if what == "traces" else _public(experiment.selection.shaping()),
-        mixes={task.key.name: task.fractions for task in tasks if isinstance(task, MixTask)},
-        mixing=_public(experiment.mixing.shaping()) if what == "mix" else None,
+        selection=None if what == "traces" else public_section(experiment.selection.shaping()),
+        mixes={task.key.name: _fractions(source, task) for task in tasks if isinstance(task, MixTask)},
+        mixing=public_section(experiment.mixing.shaping()) if what == "mix" else None,
         lineage=[
             Lineage(f"{key.stage}/{key.name}", key.fingerprint, manifest.num_rows, manifest.created)
             for key, manifest in source.manifests.items()
@@ -302,37 +302,29 @@ def _card(source: _Source, what: What, format_name: str, tasks: list[Task], file
     )
 
 
+def _fractions(source: _Source, task: MixTask) -> Mapping[str, float]:
+    """The shares of a mix's teachers: the config's, or those that its search found."""
+    if task.search is None:
+        assert task.fractions is not None
+        return task.fractions
+    found: Mapping[str, float] = source.manifests[task.search].figures["best_fractions"]
+    return found
+
+
 def _teacher(source: _Source, task: GenerateTask) -> Teacher:
-    from mixdistill.interchange import Teacher, model_licence
+    from mixdistill.interchange import Teacher, model_licence, public_place, public_section
 
     config = task.teacher_config
     return Teacher(
         name=task.teacher,
-        model=_public_place(config.model),
+        model=public_place(config.model),
         revision=config.revision,
-        adapter=None if config.adapter is None else _public_place(config.adapter),
+        adapter=None if config.adapter is None else public_place(config.adapter),
         licence=model_licence(config.model, config.revision),
-        engine=_public(task.engine.config.shaping()),
+        engine=public_section(task.engine.config.shaping()),
         style=config.style,
         prompt=task.prompt,
         few_shot=[(turn.question, turn.response) for turn in config.few_shot],
-        sampling=_public(config.sampling.shaping()),
+        sampling=public_section(config.sampling.shaping()),
         num_traces_by_reason=source.manifests[task.key].counts,
     )
-
-
-def _public(section: Mapping[str, Any]) -> dict[str, Any]:
-    """What a section says, without what it leaves open and without places of this machine: folders, and a server's address."""
-    said: dict[str, Any] = {}
-    for key, value in section.items():
-        if key == "path" and value is not None:
-            said[key] = _public_place(value)
-        elif key != "base_url":
-            said[key] = _public(value) if isinstance(value, Mapping) else value
-    return {key: value for key, value in said.items() if value not in (None, {}, (), [])}
-
-
-def _public_place(place: str) -> str:
-    """A hub id or an hf:// address as it is; of any other path or URL only the last part."""
-    is_path = ("://" in place and not place.startswith("hf://")) or place.startswith(("/", ".", "~"))
-    return place.rstrip("/").rpartition("/")[2] if is_path else place

@@ -102,9 +102,9 @@ def data_card(card: DataCard) -> str:
         card=card,
         total=total,
         see_card=_SEE_CARD,
-        fenced=_fenced,
-        cell=_cell,
-        as_yaml=lambda values: _fenced(yaml.safe_dump(_plain(values), sort_keys=False, allow_unicode=True), "yaml"),
+        fenced=fenced,
+        cell=cell,
+        as_yaml=as_yaml,
     )
     return str(rendered).rstrip("\n") + "\n"
 
@@ -115,14 +115,19 @@ def _size_category(num_rows: int) -> str:
     return next((name for bound, name in bounds if num_rows < bound), "n>1M" if num_rows >= 10_000_000 else "1M<n<10M")
 
 
-def _fenced(text: str, language: str = "text") -> str:
+def fenced(text: str, language: str = "text") -> str:
     """A code block whose fence is longer than any in the text."""
     longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
-def _cell(text: object) -> str:
+def as_yaml(values: Any) -> str:
+    """Values as a block of YAML."""
+    return fenced(yaml.safe_dump(_plain(values), sort_keys=False, allow_unicode=True), "yaml")
+
+
+def cell(text: object) -> str:
     """Text in a cell of a Markdown table."""
     return " ".join(str(text).split()).replace("|", "\\|")
 

@@ -13,20 +13,24 @@ from typing import Any
 from fsspec.core import url_to_fs
 
 from mixdistill.errors import ConfigError, MissingDependencyError, StoreError
-from mixdistill.interchange.hub import is_hub, push, refuse_occupied_repository
+from mixdistill.interchange.hub import RepositoryType, is_hub, push, refuse_occupied_repository
 
 CARD_FILE = "README.md"
 
 
-def refuse_occupied(output: str) -> None:
+def refuse_occupied(output: str, kind: RepositoryType = "dataset") -> None:
     """Refuse an output that holds files, before any work is done.
+
+    Args:
+        output: a folder, a URL or a repository of the hub.
+        kind: what it shall hold.
 
     Raises:
         ConfigError: it holds files, or names no place.
         StoreError: it cannot be looked at.
     """
     if is_hub(output):
-        refuse_occupied_repository(output)
+        refuse_occupied_repository(output, kind)
         return
     with _clear_errors(output):
         filesystem, root = url_to_fs(output)
@@ -40,15 +44,22 @@ def refuse_occupied(output: str) -> None:
         )
 
 
-def deliver(folder: Path, output: str, *, private: bool, message: str) -> str:
+def deliver(folder: Path, output: str, *, private: bool, message: str, kind: RepositoryType = "dataset") -> str:
     """Copy a folder's files to the output, replacing files of the same name; returns where they are now.
+
+    Args:
+        folder: what to copy, with all below it.
+        output: a folder, a URL or a repository of the hub.
+        private: whether a repository that is made on the hub is.
+        message: of the commit on the hub.
+        kind: what the folder holds.
 
     Raises:
         ConfigError: the output names no place, or there is no token for the hub.
         StoreError: it cannot be written.
     """
     if is_hub(output):
-        return push(folder, output, private=private, message=message)
+        return push(folder, output, kind, private=private, message=message)
     with _clear_errors(output):
         filesystem, root = url_to_fs(output)
         files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
@@ -70,4 +81,4 @@ def _clear_errors(output: str) -> Iterator[Any]:
     except OSError as error:
         raise StoreError(f"cannot write {output}: {error.strerror or error}; choose a writable folder or URL") from error
     except ValueError as error:  # what fsspec raises for a protocol that it does not know
-        raise ConfigError(f"cannot open {output}: {error}; give a folder, a URL or hf://datasets/OWNER/NAME") from error
+        raise ConfigError(f"cannot open {output}: {error}; give a folder, a URL or a repository of the hub") from error
