@@ -1,6 +1,6 @@
 """The stages as one graph: what an experiment needs, what is finished, what is missing, and running it.
 
-    problems -> generate -> select -> mix -> train -> evaluate (-> judge) -> report
+    problems -> generate -> select (-> search) -> mix -> train -> evaluate (-> judge) -> report
 
 Building the graph loads neither Ray nor torch: fingerprints follow from the config, the sources' identities and the
 stages' code versions alone, so `plan` and a finished experiment answer at once.
@@ -28,7 +28,7 @@ from mixdistill.models import check_model, model_identity
 from mixdistill.problems import source_identity
 from mixdistill.prompts import prompt_template
 from mixdistill.stages.progress import NoProgress, Progress
-from mixdistill.stages.rows import MODEL_FOLDER, REPORT_FILES, REPORT_TXT
+from mixdistill.stages.rows import REPORT_FILES, REPORT_TXT
 from mixdistill.stages.tasks import (
     Adapter,
     EngineSpec,
@@ -38,6 +38,7 @@ from mixdistill.stages.tasks import (
     MixTask,
     ProblemsTask,
     ReportTask,
+    SearchTask,
     SelectTask,
     StageContext,
     StudentAnswers,
@@ -50,6 +51,7 @@ _RUNNERS = {
     "problems": "mixdistill.stages.problems:load",
     "generate": "mixdistill.stages.generate:generate",
     "select": "mixdistill.stages.select:select_traces",
+    "search": "mixdistill.stages.search:search",
     "mix": "mixdistill.stages.mix:mix_examples",
     "train": "mixdistill.stages.train:train",
     "evaluate": "mixdistill.stages.evaluate:evaluate",
@@ -59,7 +61,17 @@ _RUNNERS = {
 STAGES = tuple(_RUNNERS)
 
 # Raised when a stage's code starts to make other rows from the same config: what it made before is then made anew.
-CODE_VERSIONS = {"problems": 1, "generate": 2, "select": 2, "mix": 2, "train": 1, "evaluate": 2, "judge": 1, "report": 2}
+CODE_VERSIONS = {
+    "problems": 1,
+    "generate": 2,
+    "select": 3,
+    "search": 1,
+    "mix": 3,
+    "train": 2,
+    "evaluate": 2,
+    "judge": 1,
+    "report": 3,
+}
 
 TRAIN_PROBLEMS = "train"
 
@@ -117,7 +129,7 @@ class TrainedStudent:
     name: str
     base_model: str
     revision: str | None
-    method: str  # "lora" or "full"
+    is_adapter: bool  # else an ordinary model
     url: str  # folder of the adapter or of the full weights, in the store
 
 
@@ -156,8 +168,8 @@ def trained_students(experiment: Experiment) -> list[TrainedStudent]:
             task.key.name,
             task.recipe.model,
             task.recipe.revision,
-            task.recipe.method,
-            graph.artifact(task).file_url(MODEL_FOLDER),
+            task.recipe.is_adapter,
+            graph.artifact(task).file_url(task.recipe.weights_folder),
         )
         for task in graph.of("train")
         if isinstance(task, TrainTask) and graph.artifact(task).finished
@@ -195,20 +207,28 @@ class _GraphBuilder:
         problems = self._problems(TRAIN_PROBLEMS, experiment.problems, same_source)
         traces = {teacher: self._generate(teacher, problems) for teacher in experiment.teachers}
         selected = {teacher: self._select(teacher, problems, traces[teacher], benchmarks) for teacher in experiment.teachers}
-        mixes = {mix: self._mix(mix, problems, selected) for mix in experiment.mixes}
-        students = [
-            self._train(student, mix, seed, mixes[mix])
+        searches = {
+            (mix, student): self._search(mix, student, problems, selected)
+            for mix in experiment.search
             for student in experiment.students
-            for mix in experiment.mixes
+        }
+        mixes = {mix: self._mix(mix, problems, selected) for mix in experiment.mixes}
+        found = {(mix, student): self._mix(mix, problems, selected, search=task) for (mix, student), task in searches.items()}
+        students = [
+            self._train(student, mix, seed, found.get((mix, student)) or mixes[mix])
+            for student in experiment.students
+            for mix in experiment.all_mixes
             for seed in experiment.train.seeds
         ]
+        mixes |= {task.key.name: task for task in found.values()}
         evaluations, judgements, answers = self._evaluate_all(students, benchmarks)
-        report = self._report(problems, benchmarks, traces, selected, mixes, students, answers)
+        report = self._report(problems, benchmarks, traces, selected, list(searches.values()), mixes, students, answers)
         return [
             *benchmarks.values(),
             problems,
             *traces.values(),
             *selected.values(),
+            *searches.values(),
             *mixes.values(),
             *students,
             *evaluations,
@@ -265,18 +285,73 @@ class _GraphBuilder:
             benchmarks=held_out,
         )
 
-    def _mix(self, mix: str, problems: ProblemsTask, selected: Mapping[str, SelectTask]) -> MixTask:
-        fractions = self._experiment.mixes[mix]
-        sources = {teacher: selected[teacher].key for teacher in fractions}
-        shaping = {"mix": mix, "fractions": fractions, "mixing": self._experiment.mixing.shaping()}
-        inputs = {"problems": problems.key} | {f"selected.{teacher}": key for teacher, key in sources.items()}
-        return MixTask(
-            **self._common("mix", mix, shaping, inputs),
-            fractions=fractions,
-            mixing=self._experiment.mixing,
+    def _search(self, mix: str, student: str, problems: ProblemsTask, selected: Mapping[str, SelectTask]) -> SearchTask:
+        experiment = self._experiment
+        search, recipe, evaluate = experiment.search[mix], experiment.recipe(student, mix), experiment.evaluate
+        seed = experiment.train.seeds[0]
+        shaping = {
+            "mix": mix,
+            "search": search.shaping(),
+            "mixing": experiment.mixing.shaping(),
+            "recipe": recipe.shaping(),
+            "model": self._model_identity(recipe.model, recipe.revision),
+            "prompt": self._prompt,
+            "seed": seed,
+            "num_workers": experiment.train.num_workers,
+            "parallel": experiment.train.parallel,
+            "sampling": evaluate.sampling.shaping(),
+        }
+        sources = self._sources(experiment.sources, selected)
+        return SearchTask(
+            **self._common("search", f"{mix}-for-{student}", shaping, self._mix_inputs(problems, sources)),
+            student=student,
+            mix=mix,
+            search=search,
+            mixing=experiment.mixing,
+            recipe=recipe,
+            prompt=self._prompt,
+            seed=seed,
+            train=experiment.train,
+            sampling=evaluate.sampling,
+            grading_timeout_s=evaluate.grading_timeout_s,
             problems=problems.key,
             selected=sources,
         )
+
+    def _mix(
+        self,
+        mix: str,
+        problems: ProblemsTask,
+        selected: Mapping[str, SelectTask],
+        *,
+        search: SearchTask | None = None,
+    ) -> MixTask:
+        experiment = self._experiment
+        mixing = experiment.mixing
+        fractions = None if search else experiment.mixes[mix]
+        # Over which problems the mixes are drawn, and what is held out, depends on all sources.
+        alone = mixing.protocol == "paper" and not mixing.validation_share
+        sources = self._sources(sorted(fractions) if alone and fractions else experiment.sources, selected)
+        shaping: dict[str, Any] = {"mix": mix, "fractions": fractions, "mixing": mixing.shaping()}
+        if mixing.joint:
+            shaping["mixes"] = experiment.mixes
+        inputs = self._mix_inputs(problems, sources) | ({"search": search.key} if search else {})
+        return MixTask(
+            **self._common("mix", search.key.name if search else mix, shaping, inputs),
+            mix=mix,
+            fractions=fractions,
+            mixes=experiment.mixes,
+            mixing=mixing,
+            problems=problems.key,
+            selected=sources,
+            search=search.key if search else None,
+        )
+
+    def _sources(self, teachers: list[str], selected: Mapping[str, SelectTask]) -> dict[str, ArtifactKey]:
+        return {teacher: selected[teacher].key for teacher in teachers}
+
+    def _mix_inputs(self, problems: ProblemsTask, sources: Mapping[str, ArtifactKey]) -> dict[str, ArtifactKey]:
+        return {"problems": problems.key} | {f"selected.{teacher}": key for teacher, key in sources.items()}
 
     def _train(self, student: str, mix: str, seed: int, examples: MixTask) -> TrainTask:
         experiment = self._experiment
@@ -286,6 +361,7 @@ class _GraphBuilder:
             "model": self._model_identity(recipe.model, recipe.revision),
             "prompt": self._prompt,
             "num_workers": experiment.train.num_workers,
+            "parallel": experiment.train.parallel,
             "seed": seed,
         }
         return TrainTask(
@@ -358,8 +434,8 @@ class _GraphBuilder:
         inputs = {"problems": benchmark.key} | ({"student": student.key} if student else {})
         spec, adapter = EngineSpec(engine, model, revision), None
         if student:
-            weights = self._store.artifact(student.key).file_url(MODEL_FOLDER)
-            if student.recipe.method == "lora":
+            weights = self._store.artifact(student.key).file_url(student.recipe.weights_folder)
+            if student.recipe.is_adapter:
                 adapter = Adapter(run_name, weights)
             else:
                 spec = EngineSpec(engine, weights)
@@ -383,6 +459,7 @@ class _GraphBuilder:
         benchmarks: Mapping[str, ProblemsTask],
         traces: Mapping[str, GenerateTask],
         selected: Mapping[str, SelectTask],
+        searches: list[SearchTask],
         mixes: Mapping[str, MixTask],
         students: list[TrainTask],
         answers: list[StudentAnswers],
@@ -391,6 +468,7 @@ class _GraphBuilder:
         inputs = {"problems": problems.key}
         for role, tasks in (("benchmark", benchmarks), ("traces", traces), ("selected", selected), ("mix", mixes)):
             inputs |= {f"{role}.{name}": task.key for name, task in tasks.items()}
+        inputs |= {f"search.{task.key.name}": task.key for task in searches}
         inputs |= {f"student.{task.key.name}": task.key for task in students}
         inputs |= {f"predictions.{row.student}.{row.mix}.{row.seed}.{row.benchmark}": row.predictions for row in answers}
         inputs |= {
@@ -404,6 +482,7 @@ class _GraphBuilder:
             benchmarks={name: task.key for name, task in benchmarks.items()},
             traces={name: task.key for name, task in traces.items()},
             selected={name: task.key for name, task in selected.items()},
+            searches=tuple(searches),
             mixes={name: task.key for name, task in mixes.items()},
             students=tuple(students),
             answers=tuple(answers),

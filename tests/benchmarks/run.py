@@ -45,7 +45,11 @@ def benchmarks() -> dict[str, Callable[[], Row]]:
     )
     from generation import generation_stage, generation_throughput
     from grading import grading_adversarial, grading_scaling, grading_throughput
+    from matrix import matrix_makespan
+    from mixing import mixing_memory, mixing_throughput
     from orchestration import orchestration_memory, orchestration_scaling
+    from selecting import selection_memory, selection_scaling
+    from training import packing_efficiency, train_throughput
 
     measures = (
         generation_throughput,
@@ -60,6 +64,13 @@ def benchmarks() -> dict[str, Callable[[], Row]]:
         grading_adversarial,
         orchestration_scaling,
         orchestration_memory,
+        selection_scaling,
+        selection_memory,
+        mixing_throughput,
+        mixing_memory,
+        train_throughput,
+        packing_efficiency,
+        matrix_makespan,
     )
     return {measure.__name__: measure for measure in measures}
 

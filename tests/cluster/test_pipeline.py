@@ -139,11 +139,31 @@ def test_the_counts_of_the_selection_reconcile_with_the_traces(finished):
     assert selected.num_rows == 16
 
 
-def test_a_mix_has_its_fractions_to_the_nearest_example_and_one_example_a_problem(finished):
-    table = of(finished[1].graph, "mix", "mix_long").read_table("examples.parquet")
-    teachers = table.column("teacher").to_pylist()
-    assert (teachers.count("long"), teachers.count("short")) == (3, 13)  # a fifth of 16 is 3.2
-    assert len(set(table.column("problem_id").to_pylist())) == table.num_rows
+def column_of(graph, mix: str, file: str, column: str) -> list:
+    return of(graph, "mix", mix).read_table(file).column(column).to_pylist()
+
+
+def test_all_mixes_hold_the_same_problems_and_a_higher_share_swaps_teachers_alone(finished):
+    graph = finished[1].graph
+    pure, mixed = ({mix: column_of(graph, mix, "examples.parquet", "problem_id") for mix in ("short", "mix_long")}).values()
+    assert sorted(pure) == sorted(mixed)
+    assert len(set(mixed)) == len(mixed)
+    teachers = column_of(graph, "mix_long", "examples.parquet", "teacher")
+    assert teachers.count("long") == round(0.2 * len(mixed)) > 0
+
+
+def test_no_mix_holds_a_problem_that_students_are_validated_on(finished):
+    graph = finished[1].graph
+    held_out = set(column_of(graph, "short", "validation.parquet", "problem_id"))
+    assert len(held_out) + len(column_of(graph, "short", "examples.parquet", "problem_id")) == 16  # solved by both teachers
+    assert held_out.isdisjoint(column_of(graph, "mix_long", "examples.parquet", "problem_id"))
+
+
+def test_every_student_is_validated_on_each_source_from_before_the_first_step_to_the_last(finished):
+    figures = of(finished[1].graph, "train", "tiny-short").manifest().figures
+    assert set(figures["validation"]) == {"long", "short"}
+    for curve in figures["validation"].values():
+        assert (curve[0][0], curve[-1][0]) == (0, figures["num_steps"])
 
 
 def test_a_student_is_safetensors_and_nothing_that_runs(finished):

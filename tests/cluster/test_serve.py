@@ -48,7 +48,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    trained = [TrainedStudent("tiny-short", "org/tiny", None, "full", str(weights))]
+    trained = [TrainedStudent("tiny-short", "org/tiny", None, False, str(weights))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "trained_students", lambda _: trained)
         settings = ServingSettings(config="unused", max_queued_requests=2)

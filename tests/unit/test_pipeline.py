@@ -11,7 +11,6 @@ import pytest
 
 from mixdistill.config import load_experiment
 from mixdistill.pipeline import build_graph
-from mixdistill.planning import num_parameters, plan
 from mixdistill.prompts import PROMPTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,14 +49,53 @@ def test_another_title_makes_only_the_report_anew():
     assert changed("report.title=Another") == {("report", "demo")}
 
 
-def test_another_temperature_makes_that_teachers_traces_anew_and_what_follows_from_them():
-    which = changed("teachers.long.sampling.temperature=0.5")
-    assert ("generate", "long") in which
-    assert ("generate", "short") not in which
-    assert ("select", "short") not in which
-    assert ("mix", "short") not in which
-    assert not any("short" in name for stage, name in which if stage in ("train", "evaluate") and "mix" not in name)
-    assert {("mix", "long"), ("mix", "mix_long")} <= which
+WARMER = "teachers.long.sampling.temperature=0.5"
+
+
+def test_another_temperature_makes_that_teachers_traces_anew_and_leaves_the_others():
+    which = changed(WARMER)
+    assert {("generate", "long"), ("select", "long")} <= which
+    assert not {("generate", "short"), ("select", "short")} & which
+
+
+def test_controlled_mixes_follow_all_sources_for_they_hold_the_problems_that_all_of_them_solved():
+    assert {("mix", "short"), ("mix", "long"), ("mix", "mix_long")} <= changed(WARMER)
+
+
+def test_the_papers_mixes_follow_their_own_sources_alone():
+    paper = ("mixing.protocol=paper", "mixing.validation_share=0")
+    before, after = keys(*paper), keys(*paper, WARMER)
+    assert {name for (stage, name) in before if stage == "mix" and before[stage, name] != after[stage, name]} == {
+        "long",
+        "mix_long",
+    }
+    assert not any(
+        "-short-" in name for stage, name in before if stage == "train" and before[stage, name] != after[stage, name]
+    )
+
+
+def test_another_mix_leaves_the_mixes_that_are_there():
+    assert not {("mix", "short"), ("mix", "long"), ("mix", "mix_long")} & changed("mixes.half={long: 0.5, short: 0.5}")
+
+
+def test_another_mix_may_change_how_many_tokens_all_mixes_are_cut_to():
+    tokens = ("mixing.match=tokens",)
+    before, after = keys(*tokens), keys(*tokens, "mixes.half={long: 0.5, short: 0.5}")
+    assert before["mix", "short"] != after["mix", "short"]
+
+
+def test_a_sweep_trains_a_student_on_each_of_its_shares():
+    trained = {name for stage, name in keys("mixes.ratio={of: long, rest: short, sweep: [0, 0.1, 1]}") if stage == "train"}
+    assert {f"smollm2-135m-ratio-{share}-seed0" for share in ("0", "0.1", "1")} <= trained
+
+
+def test_a_search_finds_a_mix_for_each_student_and_trains_it():
+    made = keys("search.found={of: long, rest: short, shares: [0.1, 0.4]}", "mixing.validation_share=0.1")
+    assert {
+        ("search", "found-for-smollm2-135m"),
+        ("mix", "found-for-smollm2-135m"),
+        ("train", "smollm2-135m-found-seed0"),
+    } <= made.keys()
 
 
 @pytest.mark.parametrize(
@@ -128,43 +166,3 @@ def test_building_and_planning_loads_nothing_heavy():
     )
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert printed.stdout.strip() == "[]"
-
-
-def test_a_plan_bounds_the_tokens_that_a_teacher_may_write(tmp_path):
-    graph = build_graph(
-        load_experiment(DEMO, [f"store={tmp_path}", "problems.limit=10", "teachers.short.sampling.max_samples=3"])
-    )
-    row = next(row for row in plan(graph) if (row.stage, row.name) == ("generate", "short"))
-    assert row.state == "missing"
-    assert row.max_tokens == 10 * 3 * graph.experiment.teachers["short"].sampling.max_tokens
-
-
-def test_a_plan_bounds_a_teacher_by_its_token_budget_and_a_judge_by_the_answers(tmp_path):
-    overrides = [f"store={tmp_path}", "teachers.short.sampling.max_total_tokens=1000"]
-    graph = build_graph(load_experiment(DEMO, [*overrides, 'evaluate.judge={"model": "org/judge-7b"}']))
-    rows = {(row.stage, row.name): row for row in plan(graph)}
-    assert rows["generate", "short"].max_tokens == 1000
-    assert {row.max_tokens for (stage, _), row in rows.items() if stage == "judge"} == {160 * 20}
-
-
-def test_a_plan_of_hub_data_knows_their_published_sizes(tmp_path):
-    config = ROOT / "configs" / "paper" / "mix_long_qwen2.5.yaml"
-    rows = {(row.stage, row.name): row for row in plan(build_graph(load_experiment(config, [f"store={tmp_path}"])))}
-    experiment = load_experiment(config)
-    sampling = experiment.teachers["long"].sampling
-    assert rows["generate", "long"].max_tokens == 7_500 * sampling.max_samples * sampling.max_tokens
-    assert all(row.max_tokens and row.max_seconds and row.memory_gib for row in rows.values() if row.stage == "train")
-
-
-@pytest.mark.parametrize(
-    ("model", "size"),
-    [
-        ("Qwen/Qwen2.5-0.5B-Instruct", 500_000_000),
-        ("meta-llama/Llama-3.2-1B-Instruct", 1_000_000_000),
-        ("HuggingFaceTB/SmolLM2-135M", 135_000_000),
-        ("bundled:smollm2-135m-instruct", 134_515_008),
-        ("org/no-size-in-name", None),
-    ],
-)
-def test_the_size_of_a_model_is_read_off_its_name(model, size):
-    assert num_parameters(model) == size

@@ -94,7 +94,7 @@ def build_roster(experiment: Experiment, students: Sequence[TrainedStudent], onl
     for student in students:
         if student.name not in wanted:
             continue
-        if student.method == "lora":
+        if student.is_adapter:
             group = share_base_engine(student.base_model, student.revision, student.name)
             group.adapters[student.name] = student.url
             models.append(ServedModel(student.name, group.name, student.name, student.base_model, untouched=False))

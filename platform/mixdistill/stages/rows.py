@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from typing import Final
 
 from mixdistill.artifacts import CHUNK_ROWS, ArtifactKey, Slices, num_chunks
-from mixdistill.records import Judgement, Prediction, Problem, Trace, from_table
+from mixdistill.records import Judgement, Prediction, Problem, from_table
 from mixdistill.stages.tasks import StageContext
 
 PROBLEMS_FILE: Final = "problems.parquet"
 TRACES_FILE: Final = "traces.parquet"
 SELECTED_FILE: Final = "selected.parquet"
 REJECTED_FILE: Final = "rejected.parquet"  # columns trace_id, reason
+SEARCH_FILE: Final = "search.json"
 EXAMPLES_FILE: Final = "examples.parquet"
+VALIDATION_FILE: Final = "validation.parquet"  # examples of the held-out problems; the teacher is the source
 MODEL_FOLDER: Final = "model"
+MERGED_FOLDER: Final = "merged"
+TRACKING_FOLDER: Final = "logs"  # TensorBoard's
 PREDICTIONS_FILE: Final = "predictions.parquet"
 JUDGEMENTS_FILE: Final = "judgements.parquet"
 REPORT_JSON: Final = "report.json"
@@ -35,16 +39,6 @@ def read_problem_chunks(context: StageContext, key: ArtifactKey) -> Iterator[lis
     problems = Slices(context.artifact(key).file_url(PROBLEMS_FILE))
     for chunk in range(num_chunks(problems.num_rows)):
         yield from_table(problems.read(chunk * CHUNK_ROWS, (chunk + 1) * CHUNK_ROWS), Problem)
-
-
-def read_traces(context: StageContext, key: ArtifactKey) -> list[Trace]:
-    """All traces of a finished teacher."""
-    return from_table(context.artifact(key).read_table(TRACES_FILE), Trace)
-
-
-def read_selected(context: StageContext, key: ArtifactKey) -> list[Trace]:
-    """The kept traces of a finished selection."""
-    return from_table(context.artifact(key).read_table(SELECTED_FILE), Trace)
 
 
 def read_predictions(context: StageContext, key: ArtifactKey) -> list[Prediction]:

@@ -19,6 +19,7 @@ from mixdistill.config import (
     MixingConfig,
     ProblemsConfig,
     SamplingConfig,
+    SearchConfig,
     SelectionConfig,
     StudentConfig,
     TeacherConfig,
@@ -141,13 +142,34 @@ class SelectTask(Task):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchTask(Task):
+    """The search for the best share of a mix for one student."""
+
+    student: str
+    mix: str
+    search: SearchConfig
+    mixing: MixingConfig
+    recipe: StudentConfig
+    prompt: str
+    seed: int
+    train: TrainConfig
+    sampling: SamplingConfig  # of the answers to the validation problems
+    grading_timeout_s: float
+    problems: ArtifactKey
+    selected: Mapping[str, ArtifactKey]  # every source -> its selection
+
+
+@dataclass(frozen=True, kw_only=True)
 class MixTask(Task):
     """One mix."""
 
-    fractions: Fractions
+    mix: str
+    fractions: Fractions | None  # None: those that `search` found
+    mixes: Mapping[str, Fractions]  # all mixes of the experiment that are not searched, this one among them
     mixing: MixingConfig
     problems: ArtifactKey
-    selected: Mapping[str, ArtifactKey]  # teacher -> its selection
+    selected: Mapping[str, ArtifactKey]  # source -> its selection: of all mixes where they are drawn over the same problems
+    search: ArtifactKey | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +229,7 @@ class ReportTask(Task):
     benchmarks: Mapping[str, ArtifactKey]
     traces: Mapping[str, ArtifactKey]  # by teacher
     selected: Mapping[str, ArtifactKey]  # by teacher
-    mixes: Mapping[str, ArtifactKey]
+    searches: Sequence[SearchTask]
+    mixes: Mapping[str, ArtifactKey]  # by mix, found ones by mix and student
     students: Sequence[TrainTask]
     answers: Sequence[StudentAnswers]

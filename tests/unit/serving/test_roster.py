@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mixdistill.config import Experiment
 from mixdistill.errors import ConfigError, StageError
+from mixdistill.pipeline import TrainedStudent
 from mixdistill.serving.roster import build_roster
 
 
@@ -26,8 +26,10 @@ def experiment(**students: Any) -> Experiment:
     )
 
 
-def student(name: str, method: str = "lora", base_model: str = "org/tiny", revision: str | None = "abc") -> Any:
-    return SimpleNamespace(name=name, base_model=base_model, revision=revision, method=method, url=f"store/{name}")
+def student(
+    name: str, *, is_adapter: bool = True, base_model: str = "org/tiny", revision: str | None = "abc"
+) -> TrainedStudent:
+    return TrainedStudent(name, base_model, revision, is_adapter, f"store/{name}")
 
 
 def test_lora_students_and_their_base_share_one_engine():
@@ -43,7 +45,7 @@ def test_lora_students_and_their_base_share_one_engine():
 
 
 def test_full_students_have_their_own_engines_beside_the_base():
-    roster = build_roster(experiment(), [student("tiny-short", "full"), student("tiny-long", "full")])
+    roster = build_roster(experiment(), [student("tiny-short", is_adapter=False), student("tiny-long", is_adapter=False)])
     assert {engine.name: engine.model for engine in roster.engines} == {
         "tiny": "org/tiny",
         "tiny-short": "store/tiny-short",
@@ -65,13 +67,15 @@ def test_another_revision_is_another_base():
 
 
 def test_a_selection_starts_only_the_engines_it_needs():
-    roster = build_roster(experiment(), [student("tiny-short", "full"), student("tiny-long", "full")], ["tiny-long"])
+    roster = build_roster(
+        experiment(), [student("tiny-short", is_adapter=False), student("tiny-long", is_adapter=False)], ["tiny-long"]
+    )
     assert [engine.name for engine in roster.engines] == ["tiny-long"]
     assert [model.name for model in roster.models] == ["tiny-long"]
 
 
 def test_every_model_names_an_engine_that_exists():
-    roster = build_roster(experiment(), [student("x"), student("y", "full")])
+    roster = build_roster(experiment(), [student("x"), student("y", is_adapter=False)])
     assert {model.engine for model in roster.models} == {engine.name for engine in roster.engines}
 
 
