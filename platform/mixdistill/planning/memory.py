@@ -12,7 +12,7 @@
 - Sharded (FSDP2, ZeRO-3): the first line is divided by the workers, and one layer is gathered whole.
 
 Against real fine-tunes of SmolLM2-135M on a CPU, without the margin (predicted, measured, in GiB): full at 256 tokens 2.68,
-2.72; full at 2,048 tokens 5.65, 5.53; LoRA at 256 tokens 0.68, 0.74; LoRA at 2,048 tokens 3.41, 3.99
+2.79; full at 2,048 tokens 5.64, 5.60; LoRA at 256 tokens 0.68, 0.82; LoRA at 2,048 tokens 3.41, 3.92
 (`tests/e2e/test_calibration.py` says how). On GPUs nothing has been compared yet.
 """
 

@@ -120,7 +120,7 @@ def test_the_whole_is_the_sum_of_its_parts():
 # MIXDISTILL_MEASURE_MEMORY=1 python -m pytest tests/e2e/test_calibration.py -k prediction -s
 @pytest.mark.parametrize(
     ("method", "row_tokens", "measured_gib"),
-    [("full", 256, 2.72), ("full", 2048, 5.53), ("lora", 256, 0.74), ("lora", 2048, 3.99)],
+    [("full", 256, 2.79), ("full", 2048, 5.60), ("lora", 256, 0.82), ("lora", 2048, 3.92)],
 )
 def test_the_prediction_is_near_what_was_measured(method, row_tokens, measured_gib):
     shape = PUBLISHED["smollm2-135m"]
