@@ -114,7 +114,7 @@ def _differences(document: Mapping[str, Any]) -> list[str]:
 def _sources(report: Report) -> list[str]:
     data, parts = report.data, []
     if data.teachers:
-        parts += _teachers(data.teachers)
+        parts += _teachers(data.teachers, data.mixes)
     for search in data.searches:
         parts += _search(search)
     if data.mixes:
@@ -210,7 +210,7 @@ def _training(report: Report) -> list[str]:
     return parts
 
 
-def _teachers(figures: Sequence[TeacherFigures]) -> list[str]:
+def _teachers(figures: Sequence[TeacherFigures], mixes: Sequence[MixFigures]) -> list[str]:
     rows = [
         [
             teacher.name,
@@ -242,7 +242,7 @@ def _teachers(figures: Sequence[TeacherFigures]) -> list[str]:
             [level, *(", ".join(filter(None, teachers.level_text(row))) for row in by_teacher)] for level, by_teacher in levels
         ]
         parts += ["Problems solved by difficulty:", _table(["level", *(teacher.name for teacher in figures)], rows, num_text=1)]
-    return [*parts, teachers.SELECTION_BIAS] if len(figures) > 1 else parts
+    return [*parts, teachers.selection_bias(mixes)] if len(figures) > 1 else parts
 
 
 def _method(report: Report) -> list[str]:

@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mixdistill.report.data import TeacherFigures, TeacherLevel, TeacherRound
+from mixdistill.report.data import MixFigures, TeacherFigures, TeacherLevel, TeacherRound
 from mixdistill.report.wording import count, percent, plural, printable
 
-SELECTION_BIAS: Final = (
+_DIFFERENT_PROBLEMS: Final = (
     "A student learns only from problems that its teachers solved. Students of different mixes may therefore differ because "
     "their teachers solved different problems, and not only because the reasoning is written differently."
+)
+_SAME_PROBLEMS: Final = (
+    "A student learns only from problems that its teachers solved. All mixes hold the same ones, those that every source solved, "
+    "so that their students differ in who wrote the solutions alone; these problems are easier than the others."
 )
 _MAX_BARS: Final = 6
 """Rounds that are shown by themselves; late rounds are many, hold few problems and look alike, so they share one bar."""
@@ -31,6 +35,12 @@ class RoundBar:
     width: float  # in percent of the track, which is 100 % of the samples
     text: str
     counts: str
+
+
+def selection_bias(mixes: Sequence[MixFigures]) -> str:
+    """What follows from learning only what was solved, by the protocol that the mixes were drawn by."""
+    same = mixes and all((mix.protocol, mix.problems) == ("controlled", "intersection") for mix in mixes)
+    return _SAME_PROBLEMS if same else _DIFFERENT_PROBLEMS
 
 
 def round_bars(teacher: TeacherFigures) -> list[RoundBar]:

@@ -11,6 +11,7 @@ from mixdistill.config.report import ReportConfig
 from mixdistill.report import MixBudget, MixLevel, build_report, report_html, report_json, report_md
 from mixdistill.report.figures import colour_of
 from mixdistill.report.mixes import budget, left_out, length_figure, level_rows, mix_bars, protocols
+from mixdistill.report.teachers import selection_bias
 from mixdistill.report.validation import validation_figures
 
 CONFIG = ReportConfig(num_bootstrap=200)
@@ -162,3 +163,11 @@ def test_dropped_and_cut_examples_padding_and_attention_are_told(demo):
         assert "2 too long, 7 cut" in text
         assert "3.1 %" in text
         assert "sdpa" in text
+
+
+def test_only_mixes_over_the_same_problems_are_said_to_differ_in_nothing_else(paired):
+    controlled = [dataclasses.replace(mix, protocol="controlled", problems="intersection") for mix in paired]
+    assert "in who wrote the solutions alone" in selection_bias(controlled)
+    for protocol, problems in (("paper", "intersection"), ("controlled", "union")):
+        other = dataclasses.replace(controlled[0], protocol=protocol, problems=problems)
+        assert "solved different problems" in selection_bias([*controlled, other])
