@@ -19,8 +19,8 @@ _DIFFERENT_PROBLEMS: Final = (
     "their teachers solved different problems, and not only because the reasoning is written differently."
 )
 _SAME_PROBLEMS: Final = (
-    "A student learns only from problems that its teachers solved. All mixes hold the same ones, those that every source solved, "
-    "so that their students differ in who wrote the solutions alone; these problems are easier than the others."
+    "A student learns only from problems that its teachers solved. All mixes hold the same ones, those that every source "
+    "solved, so that their students differ in who wrote the solutions alone; these problems are easier than the others."
 )
 _MAX_BARS: Final = 6
 """Rounds that are shown by themselves; late rounds are many, hold few problems and look alike, so they share one bar."""

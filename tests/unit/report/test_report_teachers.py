@@ -12,7 +12,7 @@ from mixdistill.report import TeacherFigures, TeacherLevel, TeacherRound, build_
 from mixdistill.report.teachers import level_rows, round_bars, sentences, temperatures, tokens_per_accepted
 
 CONFIG = ReportConfig(num_bootstrap=200)
-BIAS = "may therefore differ because their teachers solved different problems"
+BIAS = "learns only from problems that its teachers solved"
 
 
 def written(data: Any) -> tuple[str, str]:
