@@ -291,3 +291,17 @@ def test_a_broken_parquet_file_stops_the_run_and_names_the_folder(config, tmp_pa
     (Path(of(graph, "generate", "short").url) / "traces.parquet").write_bytes(b"broken")
     with pytest.raises(StoreError, match="remove the folder"):
         run(made, until="mix")
+
+
+def test_a_search_adds_a_found_mix_its_student_and_a_curve_to_a_finished_experiment(config, finished):
+    made, before = finished
+    searching = "search={mix_found: {of: long, rest: short, shares: [0.2, 0.5], num_rungs: 2}}"
+    result = run(experiment(config, Path(made.store), searching))
+    new = {task.key.stage for task in result.graph.tasks} & {"search", "mix", "train", "evaluate", "report"}
+    assert (result.num_made, result.num_reused) == (len(new), before.num_made - 1)  # one of each; the report is made anew
+    figures = of(result.graph, "search", "mix_found").manifest().figures
+    assert {candidate["share"] for candidate in figures["candidates"]} == {0.2, 0.5}
+    assert of(result.graph, "mix", "mix_found").manifest().figures["examples_by_teacher"].keys() == {"long", "short"}
+    document = of(result.graph, "report", "recorded").read_json("report.json")
+    assert document["searches"][0]["best_share"] == figures["best_share"]
+    assert "mix_found" in {score["mix"] for score in document["scores"]}

@@ -92,6 +92,7 @@ def test_an_interrupt_ends_the_trial_and_removes_its_folder(tmp_path: Path, tiny
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,  # as a terminal does, which interrupts the whole group
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background inherits that it is ignored
     )
     deadline = time.monotonic() + 60
     while not list(scratch.glob("mixdistill-calibrate-*")):

@@ -1,4 +1,4 @@
-"""Stage 4: the best share of a mix for one student, by asynchronous successive halving with Ray Tune.
+"""Before the mixes: the best share of one for one student, by asynchronous successive halving with Ray Tune.
 
 In: the selections of all sources and the problem set. Out: `SEARCH_FILE`, one JSON object: the share that is best on validation
 problems, which no mix holds, and every candidate's results with intervals; the manifest's figures are the same.
