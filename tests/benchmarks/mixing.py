@@ -1,7 +1,8 @@
 """Controlled mixing of many traces: what it costs in time and memory, at a hundred thousand and at a million.
 
-The stage runs as in an experiment: a problem set and two selections on disk (a trace of a thousand characters for each problem
-and teacher), two mixes in two artifacts. Each measurement is a process of its own, so that one's memory is not the other's.
+The stage runs as in an experiment: a problem set and two selections on disk (a trace of a thousand characters for each
+problem and teacher), two mixes in two artifacts. Each measurement is a process of its own, so that one's memory is not the
+other's.
 """
 
 from __future__ import annotations

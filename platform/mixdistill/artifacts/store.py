@@ -201,7 +201,7 @@ class Artifact:
             StoreError: it is missing or broken.
         """
         with table_errors(self.file_url(file)), self._fs.open(f"{self._root}/{file}", "rb") as stream:
-            yield from pq.ParquetFile(stream).iter_batches(columns=columns)
+            yield from pq.ParquetFile(stream).iter_batches(batch_size=ROW_GROUP_ROWS, columns=columns)
 
     def num_rows(self, file: str) -> int:
         """How many rows a Parquet file of this artifact has, without reading them.
