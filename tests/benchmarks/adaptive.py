@@ -8,14 +8,12 @@ for one more only while a problem lacks an accepted trace. Both solve the same p
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from run import ROOT, Row
+from run import ROOT, Row, run_script
 
 NUM_PROBLEMS = 100
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k_model_solutions_300.jsonl"
@@ -143,11 +141,6 @@ def _replay(recorded: list[dict[str, Any]], num_samples: int, *, want: int) -> A
 
 def _run(config: str, overrides: list[str]) -> Any:
     with tempfile.TemporaryDirectory() as folder:
-        script, out = Path(folder) / "run.py", Path(folder) / "traces.json"
-        script.write_text(_RUN)
-        overrides = [*overrides, f"store={folder}/store"]
-        command = [sys.executable, str(script), config, json.dumps(overrides), str(out)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"the benchmark's process failed:\n{done.stderr[-3000:]}")
+        out = Path(folder) / "traces.json"
+        run_script(_RUN, config, json.dumps([*overrides, f"store={folder}/store"]), str(out))
         return json.loads(out.read_text())

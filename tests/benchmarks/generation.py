@@ -6,12 +6,10 @@ Both decode the same requests after a warm-up, each in its own process, since tw
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from run import Row
+from run import Row, run_script
 
 NUM_REQUESTS = 128
 STAGE_REQUESTS = (256, 768)  # the longer run less the shorter one leaves neither a start nor a tail
@@ -125,13 +123,7 @@ def _steady_tokens_per_second(script: str) -> float:
 def _decode(script: str, num_requests: int) -> tuple[int, float]:
     """The tokens that the script's side decoded, and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "decode.py"  # a file, for vLLM's processes import the main module again
-        file.write_text(_COMMON + script)
         result = Path(folder) / "decoded"  # stdout belongs to vLLM
-        done = subprocess.run(
-            [sys.executable, str(file), str(result), str(num_requests)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"the benchmark's process failed:\n{done.stderr[-3000:]}")
+        run_script(_COMMON + script, str(result), str(num_requests))
         tokens, seconds = json.loads(result.read_text())
         return tokens, seconds

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from run import Row
+from run import Row, run_script
 
 NUM_RUNS = 6
 NUM_STEPS = 8
@@ -81,17 +78,8 @@ Path(sys.argv[3]).write_text(json.dumps({"alone_s": alone, "together_s": togethe
 def matrix_makespan() -> Row:
     """Time of six runs one after the other over that of all of them as fit, over the best that the room allows."""
     with tempfile.TemporaryDirectory() as folder:
-        script, result = Path(folder) / "train.py", Path(folder) / "result.json"
-        script.write_text(_TRAIN)
-        done = subprocess.run(
-            [sys.executable, str(script), folder, str(NUM_STEPS), str(result)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "RAY_DEDUP_LOGS": "0"},
-        )
-        if done.returncode:
-            raise RuntimeError(f"the benchmark's process failed:\n{done.stderr[-3000:]}")
+        result = Path(folder) / "result.json"
+        run_script(_TRAIN, folder, str(NUM_STEPS), str(result))
         measured = json.loads(result.read_text())
     room = min(NUM_RUNS, measured["cpus"])
     best = NUM_RUNS / math.ceil(NUM_RUNS / room)  # with room for four, six runs take two rounds

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
-from run import Row
+from run import Row, run_script
 
 FEW, MANY = 100_000, 1_000_000
 
@@ -116,16 +113,6 @@ def mixing_memory() -> Row:
 @functools.cache
 def _mix(num_traces: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        _python(_WRITE, folder, str(num_traces))
-        measured: dict[str, float] = json.loads(_python(_MIX, folder))
+        run_script(_WRITE, folder, str(num_traces))
+        measured: dict[str, float] = json.loads(run_script(_MIX, folder))
         return measured
-
-
-def _python(script: str, *arguments: str) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "script.py"
-        file.write_text(script)
-        done = subprocess.run([sys.executable, str(file), *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"the benchmark's process failed:\n{done.stderr[-3000:]}")
-    return done.stdout

@@ -7,13 +7,10 @@ computed. Each measurement is a process of its own, so that one's memory is not 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from run import Row
+from run import Row, run_script
 
 LATENCY_S = 2.0
 CONCURRENCY = 32
@@ -106,7 +103,7 @@ def orchestration_scaling() -> Row:
 
 def orchestration_memory() -> Row:
     """Peak memory of the driver at 10 thousand rows, over that at a million."""
-    few, many = (_generate(rows, 4, latency_s=0.0, concurrency=256) for rows in (10_000, 1_000_000))
+    few, many = (_generate(rows, 4, latency_s=0.0) for rows in (10_000, 1_000_000))
     return Row(
         "orchestration_memory",
         few["peak_mib"] / many["peak_mib"],
@@ -117,25 +114,9 @@ def orchestration_memory() -> Row:
     )
 
 
-def _generate(
-    num_rows: int, replicas: int, *, latency_s: float = LATENCY_S, concurrency: int = CONCURRENCY
-) -> dict[str, float]:
+def _generate(num_rows: int, replicas: int, *, latency_s: float = LATENCY_S) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        script, result = Path(folder) / "generate.py", Path(folder) / "result.json"
-        script.write_text(_GENERATE)
-        command = [
-            sys.executable,
-            str(script),
-            folder,
-            str(num_rows),
-            str(replicas),
-            str(latency_s),
-            str(CONCURRENCY),
-            str(result),
-        ]
-        environment = {**os.environ, "RAY_DEDUP_LOGS": "0"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode:
-            raise RuntimeError(f"the benchmark's process failed:\n{done.stderr[-3000:]}")
+        result = Path(folder) / "result.json"
+        run_script(_GENERATE, folder, str(num_rows), str(replicas), str(latency_s), str(CONCURRENCY), str(result))
         measured: dict[str, float] = json.loads(result.read_text())
         return measured

@@ -7,7 +7,10 @@ one machine mean nothing on another. A row: {name, value, unit, goal, met, detai
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +35,29 @@ class Row:
     @property
     def met(self) -> bool:
         return self.value >= self.goal
+
+
+def run_script(script: str, *arguments: str) -> str:
+    """Run a script in a process of its own, whose memory and libraries are nobody else's; returns what it printed.
+
+    It is run from a file, for vLLM's processes import the main module again.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "benchmark.py"
+        file.write_text(script)
+        done = subprocess.run(
+            [sys.executable, str(file), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "RAY_DEDUP_LOGS": "0"},
+        )
+    if done.returncode:
+        raise RuntimeError(f"the benchmark's process failed:\n{done.stderr[-3000:]}")
+    return done.stdout
 
 
 def benchmarks() -> dict[str, Callable[[], Row]]:

@@ -7,14 +7,11 @@ process of its own, so that one's memory is not the other's.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
-from run import Row
+from run import Row, run_script
 
 FEW = 100_000
 MANY = 1_000_000
@@ -118,12 +115,7 @@ def selection_memory() -> Row:
 @cache
 def _select(num_traces: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        script, result = Path(folder) / "select_traces.py", Path(folder) / "result.json"
-        script.write_text(_SELECT)
-        command = [sys.executable, str(script), f"{folder}/store", str(num_traces), str(result)]
-        environment = {**os.environ, "RAY_DEDUP_LOGS": "0"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode:
-            raise RuntimeError(f"the benchmark's process failed:\n{done.stderr[-3000:]}")
+        result = Path(folder) / "result.json"
+        run_script(_SELECT, f"{folder}/store", str(num_traces), str(result))
         measured: dict[str, float] = json.loads(result.read_text())
         return measured

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from run import Row
+from run import Row, run_script
 
 NUM_STEPS = 10
 BATCH = 8
@@ -146,12 +144,5 @@ def _measure(script: str, num_steps: int) -> list:  # type: ignore[type-arg]
     """What the script writes to its first argument, as JSON."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result"  # stdout belongs to the libraries
-        done = subprocess.run(
-            [sys.executable, "-c", _COMMON + script, str(result), str(num_steps), str(BATCH)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"the benchmark's process failed:\n{done.stderr[-3000:]}")
+        run_script(_COMMON + script, str(result), str(num_steps), str(BATCH))
         return json.loads(result.read_text())  # type: ignore[no-any-return]
