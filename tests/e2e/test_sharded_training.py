@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +111,7 @@ def make_run(base_model: Path, output_dir: Path, **recipe: Any) -> TrainingRun:
     )
 
 
-def train_shared(run: TrainingRun, **options: Any) -> tuple[list[int], list[str]]:
+def train_shared(two_workers: Any, run: TrainingRun, **options: Any) -> tuple[list[int], list[str]]:
     """Exit codes and output of two workers with FSDP2."""
     run = dataclasses.replace(run, num_workers=2, parallel="fsdp")
     payload = [
@@ -123,29 +119,7 @@ def train_shared(run: TrainingRun, **options: Any) -> tuple[list[int], list[str]
         [dataclasses.asdict(row) for row in EXAMPLES],
         {"accelerate_takes_cpus": True, "loss_of_gpus": False, "die_at": None, "resume_from": None, **options},
     ]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", _WORKER, json.dumps(payload)],
-            env={
-                **os.environ,
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": "2",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                "OMP_NUM_THREADS": "1",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    printed = [worker.communicate(timeout=300)[0] for worker in workers]
-    return [worker.returncode for worker in workers], printed
+    return two_workers(_WORKER, payload)
 
 
 def said(printed: str, word: str) -> str:
@@ -167,10 +141,12 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_workers_with_half_the_model_each_learn_the_same_as_one(method: str, tiny_model: Path, tmp_path: Path) -> None:
+def test_two_workers_with_half_the_model_each_learn_the_same_as_one(
+    two_workers: Any, method: str, tiny_model: Path, tmp_path: Path
+) -> None:
     run = make_run(tiny_model, tmp_path, **METHODS[method])
     alone = train(run, EXAMPLES, validation=EXAMPLES[:3])
-    codes, printed = train_shared(run, loss_of_gpus=method == "full")
+    codes, printed = train_shared(two_workers, run, loss_of_gpus=method == "full")
     assert codes == [0, 0], printed
     for worker in printed:
         held, _, whole = said(worker, "HOLDS").partition(" OF ")
@@ -188,8 +164,8 @@ def test_two_workers_with_half_the_model_each_learn_the_same_as_one(method: str,
     assert not (tmp_path / "run-1" / "student").exists()
 
 
-def test_a_shared_run_in_bfloat16_exports_bfloat16(tiny_model: Path, tmp_path: Path) -> None:
-    codes, printed = train_shared(make_run(tiny_model, tmp_path, method="full", dtype="bfloat16"))
+def test_a_shared_run_in_bfloat16_exports_bfloat16(two_workers: Any, tiny_model: Path, tmp_path: Path) -> None:
+    codes, printed = train_shared(two_workers, make_run(tiny_model, tmp_path, method="full", dtype="bfloat16"))
     assert codes == [0, 0], printed
     student_dir, curve, _ = json.loads(said(printed[0], "RESULT"))
     assert curve[-1][1] < curve[0][1] - 0.3
@@ -197,16 +173,18 @@ def test_a_shared_run_in_bfloat16_exports_bfloat16(tiny_model: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_shared_run_goes_on_from_the_first_workers_checkpoint(method: str, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_shared_run_goes_on_from_the_first_workers_checkpoint(
+    two_workers: Any, method: str, tiny_model: Path, tmp_path: Path
+) -> None:
     run = make_run(tiny_model, tmp_path, **METHODS[method])
     alone = train(run, EXAMPLES, validation=EXAMPLES[:3])
-    codes, printed = train_shared(run, die_at=4)
+    codes, printed = train_shared(two_workers, run, die_at=4)
     assert codes == [9, 9], printed
     kept = shutil.copytree(tmp_path / "run-0" / "checkpoint-4", tmp_path / "kept")
     for rank in range(2):
         shutil.rmtree(tmp_path / f"run-{rank}")
 
-    codes, printed = train_shared(run, resume_from=str(kept))
+    codes, printed = train_shared(two_workers, run, resume_from=str(kept))
     assert codes == [0, 0], printed
     student_dir, curve, _ = json.loads(said(printed[0], "RESULT"))
     assert [step for step, _ in curve] == list(range(1, 7))
@@ -214,8 +192,8 @@ def test_a_shared_run_goes_on_from_the_first_workers_checkpoint(method: str, tin
     assert_same_weights(alone.student_dir, Path(student_dir))
 
 
-def test_a_run_that_accelerate_would_not_share_is_stopped(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_run_that_accelerate_would_not_share_is_stopped(two_workers: Any, tiny_model: Path, tmp_path: Path) -> None:
     """As long as this passes, accelerate takes no FSDP2 to CPUs, and `check_run` is right to refuse it there."""
-    codes, printed = train_shared(make_run(tiny_model, tmp_path, method="full"), accelerate_takes_cpus=False)
+    codes, printed = train_shared(two_workers, make_run(tiny_model, tmp_path, method="full"), accelerate_takes_cpus=False)
     assert codes == [1, 1]
     assert "asked for parallel: fsdp, and accelerate has set up DistributedType.MULTI_CPU" in printed[0]

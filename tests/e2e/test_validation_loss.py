@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +192,7 @@ torch.distributed.destroy_process_group()  # as Ray Train does; else gloo's thre
 
 
 @pytest.mark.slow
-def test_two_workers_share_the_rows_and_find_the_same_losses(tiny_model: Path, tmp_path: Path) -> None:
+def test_two_workers_share_the_rows_and_find_the_same_losses(two_workers: Any, tiny_model: Path, tmp_path: Path) -> None:
     recipe = {"dtype": "float32", "per_device_batch_size": 1, "num_steps": 2, "packing": True, "global_batch_size": 2}
     alone = train(make_run(tiny_model, tmp_path / "alone", **recipe), EXAMPLES, validation=HELD_OUT[:7])
     run = make_run(tiny_model, tmp_path / "pair", num_workers=2, **recipe)
@@ -205,29 +201,11 @@ def test_two_workers_share_the_rows_and_find_the_same_losses(tiny_model: Path, t
         [dataclasses.asdict(row) for row in EXAMPLES],
         [dataclasses.asdict(row) for row in HELD_OUT[:7]],  # an odd number: one worker repeats a pass
     ]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", _WORKER, json.dumps(payload)],
-            env={
-                **os.environ,
-                **address,
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": "2",
-                "OMP_NUM_THREADS": "1",
-            },
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    printed = [worker.communicate(timeout=300)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0]
+    codes, printed = two_workers(_WORKER, payload)
+    assert codes == [0, 0]
     for text in printed:
-        curves = json.loads(text.partition("CURVES ")[2])
+        (line,) = [line for line in text.splitlines() if line.startswith("CURVES ")]
+        curves = json.loads(line.removeprefix("CURVES "))
         for source, curve in alone.validation.items():
             assert [step for step, _ in curves[source]] == [0, 1, 2]
             assert [loss for _, loss in curves[source]] == pytest.approx([loss for _, loss in curve], rel=1e-3)
