@@ -86,6 +86,7 @@ class Draw:
 
     rows: dict[str, NDArray[np.int64]]  # teacher (in alphabetical order) -> rows of its source, ascending
     left_out: dict[str, int]  # reason -> traces of the mix's teachers that are no example; with the examples, all of them
+    validation: dict[str, NDArray[np.int64]]  # source -> rows of its held-out traces, see `validation.validation_rows`
     figures: dict[str, Any]  # JSON-ready, see `mixing.figures`
 
 

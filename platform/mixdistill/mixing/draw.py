@@ -12,7 +12,7 @@ from mixdistill.mixing.columns import Draw, Fate, Fates, Problems, Source
 from mixdistill.mixing.controlled import draw_intersection
 from mixdistill.mixing.figures import mix_figures
 from mixdistill.mixing.separate import draw_paper, draw_union
-from mixdistill.mixing.validation import held_out
+from mixdistill.mixing.validation import held_out, validation_rows
 from mixdistill.mixing.weights import level_weights
 
 
@@ -50,7 +50,8 @@ def draw_mix(
     rows = {teacher: np.flatnonzero(fate == Fate.EXAMPLE) for teacher, fate in fates.items()}
     counts = np.bincount(np.concatenate(list(fates.values())), minlength=len(Fate))
     left_out = {fate.name.lower(): int(counts[fate]) for fate in Fate if fate != Fate.EXAMPLE and counts[fate]}
-    return Draw(rows, left_out, mix_figures(rows, outcome, sources, problems, config))
+    validation = validation_rows(sources, problems, config)
+    return Draw(rows, left_out, validation, mix_figures(rows, validation, outcome, sources, problems, config))
 
 
 def _without_closed_problems(fates: Fates, sources: Mapping[str, Source], problems: Problems, config: MixingConfig) -> Fates:

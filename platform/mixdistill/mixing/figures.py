@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 
 from mixdistill.config import MixingConfig
 from mixdistill.mixing.columns import Outcome, Problems, Source, solved
-from mixdistill.mixing.validation import held_out, validation_rows
+from mixdistill.mixing.validation import held_out
 
 
 def mix_figures(
     rows: Mapping[str, NDArray[np.int64]],
+    validation: Mapping[str, NDArray[np.int64]],
     outcome: Outcome,
     sources: Mapping[str, Source],
     problems: Problems,
     config: MixingConfig,
 ) -> dict[str, Any]:
-    """The figures of a mix that holds these rows of its teachers."""
+    """The figures of a mix that holds these rows of its teachers, and these held-out ones of all sources."""
     tokens = {teacher: _spread(sources[teacher].tokens[mine]) for teacher, mine in rows.items()}
     num_solved = solved(sources, problems)
-    validation = validation_rows(sources, problems, config)
     return {
         "protocol": config.protocol,
         "problems": config.problems,

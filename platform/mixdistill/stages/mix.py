@@ -22,7 +22,7 @@ from mixdistill.artifacts import ArtifactKey, Slices
 from mixdistill.config import Fractions
 from mixdistill.errors import DataError
 from mixdistill.interchange import with_reasoning
-from mixdistill.mixing import Draw, Problems, Source, draw_mix, validation_rows
+from mixdistill.mixing import Draw, Problems, Source, draw_mix
 from mixdistill.records import Example, content_id, schema_of
 from mixdistill.stages.rows import EXAMPLES_FILE, PROBLEMS_FILE, SEARCH_FILE, SELECTED_FILE, VALIDATION_FILE
 from mixdistill.stages.tasks import MixTask, StageContext
@@ -52,10 +52,9 @@ def _write_mix(task: MixTask, sources: MixSources, context: StageContext) -> Non
     started = time.monotonic()
     fractions = _fractions(task, context)
     drawn = draw_mix(task.key.name, fractions, task.mixes, sources.sources, sources.problems, task.mixing)
-    held_out = validation_rows(sources.sources, sources.problems, task.mixing)
     artifact = context.artifact(task.key)
     artifact.write_tables(EXAMPLES_FILE, sources.examples(task.mix, drawn.rows), schema_of(Example))
-    artifact.write_tables(VALIDATION_FILE, sources.examples(task.mix, held_out), schema_of(Example))
+    artifact.write_tables(VALIDATION_FILE, sources.examples(task.mix, drawn.validation), schema_of(Example))
     artifact.finish(
         task.manifest(
             num_rows=_num_examples(drawn),
