@@ -28,7 +28,7 @@ from mixdistill.models import check_model, model_identity
 from mixdistill.problems import source_identity
 from mixdistill.prompts import prompt_template
 from mixdistill.stages.progress import NoProgress, Progress
-from mixdistill.stages.rows import REPORT_FILES, REPORT_TXT
+from mixdistill.stages.rows import REPORT_FILES, REPORT_TXT, weights_folder
 from mixdistill.stages.tasks import (
     Adapter,
     EngineSpec,
@@ -169,7 +169,7 @@ def trained_students(experiment: Experiment) -> list[TrainedStudent]:
             task.recipe.model,
             task.recipe.revision,
             task.recipe.is_adapter,
-            graph.artifact(task).file_url(task.recipe.weights_folder),
+            graph.artifact(task).file_url(weights_folder(task.recipe)),
         )
         for task in graph.of("train")
         if isinstance(task, TrainTask) and graph.artifact(task).finished
@@ -434,7 +434,7 @@ class _GraphBuilder:
         inputs = {"problems": benchmark.key} | ({"student": student.key} if student else {})
         spec, adapter = EngineSpec(engine, model, revision), None
         if student:
-            weights = self._store.artifact(student.key).file_url(student.recipe.weights_folder)
+            weights = self._store.artifact(student.key).file_url(weights_folder(student.recipe))
             if student.recipe.is_adapter:
                 adapter = Adapter(run_name, weights)
             else:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from mixdistill.cli.session import experiment_options
+from mixdistill.cli.session import delivery_options, experiment_options
 from mixdistill.config import load_experiment
 from mixdistill.config.base import nearest
 from mixdistill.errors import ConfigError, StoreError
@@ -62,9 +62,7 @@ _KIND = {
     help="How a row holds its question and response.",
 )
 @click.option("--file-type", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True)
-@click.option("--overwrite", is_flag=True, help="Replace files of the same name where OUTPUT holds files already.")
-@click.option("--private/--public", default=True, show_default=True, help="Of a repository that is made on the hub.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a list of files.")
+@delivery_options
 def command(
     config: str,
     overrides: tuple[str, ...],

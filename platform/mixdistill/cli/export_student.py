@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from mixdistill.cli.session import experiment_options
+from mixdistill.cli.session import delivery_options, experiment_options
 from mixdistill.config import UNTOUCHED_MIX, load_experiment
 from mixdistill.config.base import nearest
 from mixdistill.errors import ConfigError, StoreError
@@ -58,9 +58,7 @@ _TRAINING_FIGURES: Final = (
     "--student", "name", metavar="RUN_NAME", help="Which student, such as NAME-MIX-seed0. Default: the only finished one."
 )
 @click.option("--merged", is_flag=True, help="The adapter merged into its base, as an ordinary model, instead of the adapter.")
-@click.option("--overwrite", is_flag=True, help="Replace files of the same name where OUTPUT holds files already.")
-@click.option("--private/--public", default=True, show_default=True, help="Of a repository that is made on the hub.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a list of files.")
+@delivery_options
 def command(
     config: str,
     overrides: tuple[str, ...],
@@ -128,7 +126,7 @@ def _form(task: TrainTask, merged: bool) -> Form:
         if merged:
             raise ConfigError(f"{task.key.name} was fine-tuned in full, so it has no adapter to merge; leave out --merged")
         return "full"
-    if merged and not (task.recipe.merge or task.recipe.lora.use_dora):
+    if merged and not task.recipe.is_merged:
         raise ConfigError(
             f"{task.key.name} has no merged weights, as its recipe says merge: false; set students.{task.student}.merge: true "
             "and train again, or leave out --merged"

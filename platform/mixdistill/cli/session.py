@@ -40,6 +40,19 @@ def experiment_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("config", type=click.Path(dir_okay=False))(command)
 
 
+def delivery_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that writes something for others to OUTPUT: `overwrite`, `private`, `as_json`."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a list of files.")(
+        command
+    )
+    command = click.option(
+        "--private/--public", default=True, show_default=True, help="Of a repository that is made on the hub."
+    )(command)
+    return click.option("--overwrite", is_flag=True, help="Replace files of the same name where OUTPUT holds files already.")(
+        command
+    )
+
+
 def print_table(table: Table) -> None:
     """Print a table on stdout: folded into a terminal, never cut in a pipe."""
     Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -70,14 +70,14 @@ class StudentConfig(RecipeConfig):
         return self
 
     @property
-    def weights_folder(self) -> str:
-        """Sub-folder of the artifact with what an engine loads: vLLM takes no DoRA adapter, so that one is merged."""
-        return "merged" if self.method != "full" and self.lora.use_dora else "model"
+    def is_adapter(self) -> bool:
+        """Whether an engine loads this student as an adapter of its base: vLLM takes no DoRA adapter."""
+        return self.method != "full" and not self.lora.use_dora
 
     @property
-    def is_adapter(self) -> bool:
-        """Whether an engine loads this student as an adapter of its base."""
-        return self.method != "full" and not self.lora.use_dora
+    def is_merged(self) -> bool:
+        """Whether the adapter is also written merged into its base: where that is wanted, or engines take it so alone."""
+        return self.method != "full" and (self.merge or self.lora.use_dora)
 
 
 class TrainConfig(Config):

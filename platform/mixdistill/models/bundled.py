@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mixdistill.config.base import nearest
 from mixdistill.errors import MissingDependencyError, ModelError
-from mixdistill.models.cache import cached_folder
+from mixdistill.models.cache import cache_root, cached_folder
 
 PREFIX = "bundled:"
 
@@ -88,5 +88,13 @@ def bundled_model(reference: str) -> BundledModel:
 def fetch_bundled(reference: str) -> Path:
     """The safetensors folder of a bundled model, made on first use."""
     entry = bundled_model(reference)
-    name = f"{reference.removeprefix(PREFIX)}-{entry.version()}"
-    return cached_folder(f"models/{name}", lambda scratch: entry.convert(entry.weights(), scratch))
+    return cached_folder(_folder_name(reference), lambda scratch: entry.convert(entry.weights(), scratch))
+
+
+def bundled_folder(reference: str) -> Path:
+    """Where `fetch_bundled` keeps a bundled model, made or not."""
+    return cache_root() / _folder_name(reference)
+
+
+def _folder_name(reference: str) -> str:
+    return f"models/{reference.removeprefix(PREFIX)}-{bundled_model(reference).version()}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from mixdistill.models import BUNDLED
-from mixdistill.models.cache import cache_root
+from mixdistill.models.bundled import bundled_folder
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def shape_of_config(config: dict[str, Any]) -> ModelShape | None:
 def _config_file(model: str, revision: str | None) -> Path | None:
     prefix, _, name = model.partition(":")
     if prefix == "bundled" and name in BUNDLED:
-        file = cache_root() / "models" / f"{name}-{BUNDLED[name].version()}" / "config.json"
+        file = bundled_folder(model) / "config.json"
     elif Path(model).expanduser().is_dir():
         file = Path(model).expanduser() / "config.json"
     elif "://" in model or model.count("/") != 1:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mixdistill.artifacts import CHUNK_ROWS, ArtifactKey, Slices, num_chunks
+from mixdistill.config import StudentConfig
 from mixdistill.records import Judgement, Prediction, Problem, from_table
 from mixdistill.stages.tasks import StageContext
 
@@ -27,6 +28,11 @@ REPORT_HTML: Final = "report.html"
 REPORT_PNG: Final = "report.png"
 REPORT_TXT: Final = "report.txt"  # the terminal's table, with ANSI colours
 REPORT_FILES: Final = (REPORT_HTML, REPORT_MD, REPORT_JSON, REPORT_PNG)
+
+
+def weights_folder(recipe: StudentConfig) -> str:
+    """The folder of a student's artifact with what an engine loads."""
+    return MODEL_FOLDER if recipe.method == "full" or recipe.is_adapter else MERGED_FOLDER
 
 
 def read_problems(context: StageContext, key: ArtifactKey) -> list[Problem]:

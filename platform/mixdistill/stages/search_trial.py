@@ -11,11 +11,8 @@ import dataclasses
 import json
 import logging
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +30,7 @@ from mixdistill.stages.halving import RungResult, Trial, resource, rung_steps
 from mixdistill.stages.mix import MixSources
 from mixdistill.stages.progress import NoProgress
 from mixdistill.stages.tasks import SearchTask, StageContext
+from mixdistill.stages.training_worker import local_checkpoint, scratch_folder
 from mixdistill.training import TrainingRun
 
 SHARE: Final = "share"
@@ -74,7 +72,11 @@ def run_trial(config: Mapping[str, float], data: TrialData) -> None:
     logging.getLogger("ray.train").setLevel(logging.WARNING)  # it names every checkpoint
     from mixdistill.training.sft import train
 
-    with _scratch() as scratch, _last_checkpoint() as resume_from, Grader(task.grading_timeout_s) as grader:
+    with (
+        scratch_folder(SCRATCH_PREFIX) as scratch,
+        local_checkpoint(tune.get_checkpoint()) as resume_from,
+        Grader(task.grading_timeout_s) as grader,
+    ):
         judged = _JudgedTraining(data, share, grader, _remembered(resume_from))
         train(
             TrainingRun(
@@ -177,26 +179,6 @@ def _examples(data: TrialData, share: float) -> Iterator[Example]:
     sources = MixSources.read(context, data.task.problems, data.task.selected)
     for table in sources.examples(trial_name(data.task, share), data.rows[share]):
         yield from from_table(table, Example)
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _last_checkpoint() -> Iterator[Path | None]:
-    """The last checkpoint of an earlier attempt, as a local folder."""
-    checkpoint = tune.get_checkpoint()
-    if checkpoint is None:
-        yield None
-        return
-    with checkpoint.as_directory() as folder:
-        yield Path(folder)
 
 
 def _remembered(checkpoint: Path | None) -> Trial:

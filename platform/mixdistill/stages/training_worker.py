@@ -8,7 +8,6 @@ Out, in the run's unfinished artifact: `MODEL_FOLDER`, `MERGED_FOLDER` where the
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +41,7 @@ def train_worker(config: dict[str, Any]) -> None:
     board: Board = config["board"]
     context = StageContext(Store(config["store_url"]), NoProgress())
     artifact = context.artifact(task.key)
-    with _scratch() as scratch, _resume_folder() as resume_from:
+    with scratch_folder("mixdistill-train-") as scratch, local_checkpoint(ray.train.get_checkpoint()) as resume_from:
 
         def keep_checkpoint(folder: Path | None, metrics: dict[str, float]) -> None:
             _upload_curves(scratch, artifact)
@@ -80,18 +79,15 @@ def _examples(context: StageContext, mix: ArtifactKey, file: str) -> Iterator[Ex
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="mixdistill-train-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """A folder for what training writes on its own machine; gone at the end."""
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @contextmanager
-def _resume_folder() -> Iterator[Path | None]:
-    """The last checkpoint of an earlier attempt, as a local folder."""
-    checkpoint = ray.train.get_checkpoint()
+def local_checkpoint(checkpoint: ray.train.Checkpoint | None) -> Iterator[Path | None]:
+    """The last checkpoint of an earlier attempt, as a local folder; None where there is none."""
     if checkpoint is None:
         yield None
         return

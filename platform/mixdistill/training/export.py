@@ -54,7 +54,7 @@ def export_student(trainer: Any, tokenizer: Any, run: TrainingRun) -> Exported:
         _write_model(model, tokenizer, run, student_dir)
     else:
         _write_adapter(model, tokenizer, run, student_dir)
-        if run.recipe.merge or run.recipe.lora.use_dora:
+        if run.recipe.is_merged:
             merged_dir = Path(run.output_dir) / "merged"
             _write_model(_merge(student_dir, run), tokenizer, run, merged_dir)
     return Exported(student_dir, merged_dir, tuple(sorted(path.name for path in student_dir.iterdir())))

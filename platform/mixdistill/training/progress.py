@@ -14,6 +14,7 @@ import transformers
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from mixdistill.errors import DivergedError
+from mixdistill.training.validation import losses_by_source
 
 OnCheckpoint = Callable[[Path | None, dict[str, float]], None]
 """Gets the checkpoint's folder and {"step", "loss"}. Called on all workers, so it may be a barrier; when it returns, the folder
@@ -93,8 +94,7 @@ class Progress(transformers.TrainerCallback):
 
 def _validation(row: dict[str, float]) -> dict[str, float]:
     """The validation in a row of the trainer's log, by the names of `OnLog`; empty where there is none."""
-    losses = {name.removeprefix("eval_").removesuffix("_loss"): loss for name, loss in row.items() if name.startswith("eval_")}
-    named = {f"validation/{source}": loss for source, loss in losses.items()}
+    named = {f"validation/{source}": loss for source, loss in losses_by_source(row).items()}
     return {"validation_step": row["step"]} | named if named else {}
 
 

@@ -8,8 +8,9 @@ are touched, so the student is the same, bit by bit, as without it. Results stan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import torch
 import transformers
@@ -18,10 +19,13 @@ from mixdistill.training.loss import num_targets, row_losses
 from mixdistill.training.plan import deal_passes
 from mixdistill.training.tokens import TokenisedExample
 
+_ENTRY: Final = re.compile(r"eval_(.+)_loss")
+"""A source's loss in the trainer's log."""
 
-def entry_name(source: str) -> str:
-    """The name of a source's loss in the trainer's log."""
-    return f"eval_{source}_loss"
+
+def losses_by_source(row: Mapping[str, float]) -> dict[str, float]:
+    """Source -> loss, of a row of the trainer's log; empty where the row is of no validation."""
+    return {found[1]: loss for name, loss in row.items() if (found := _ENTRY.fullmatch(name))}
 
 
 class Validation(transformers.TrainerCallback):
@@ -50,8 +54,9 @@ class Validation(transformers.TrainerCallback):
 
     def curves(self, log_history: list[dict[str, float]]) -> dict[str, list[tuple[int, float]]]:
         """Source -> (step, loss), out of the trainer's log."""
+        measured = [(row, losses_by_source(row)) for row in log_history]
         return {
-            source: [(int(row["step"]), float(row[entry_name(source)])) for row in log_history if entry_name(source) in row]
+            source: [(int(row["step"]), float(losses[source])) for row, losses in measured if source in losses]
             for source in self.sources
         }
 
@@ -79,7 +84,9 @@ class Validation(transformers.TrainerCallback):
                     sources = [self.sources.index(one.source) for one in examples]
                     totals.index_add_(0, torch.tensor(sources, device=device), sums)
         totals = self._trainer.accelerator.reduce(totals)
-        losses = {entry_name(source): float(loss / count) for source, (loss, count) in zip(self.sources, totals, strict=True)}
+        losses = {
+            f"eval_{source}_loss": float(loss / count) for source, (loss, count) in zip(self.sources, totals, strict=True)
+        }
         should_log = control.should_log
         self._trainer.log(losses)  # still in evaluation mode, which tells trl that these are no figures of a training step
         control.should_log = should_log  # logging takes it back, but the step's own loss is still to be logged
